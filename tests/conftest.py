@@ -1,0 +1,58 @@
+"""What holds for every test: a plain umask, and nothing left open or lying around."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.watch import descriptors, litter
+
+pytest_plugins = ["support.filesystems"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers by which a test says that it leaves something on purpose."""
+    config.addinivalue_line(
+        "markers", "leaves_litter: leaves staging entries or kept work behind, on purpose"
+    )
+    config.addinivalue_line("markers", "leaks_descriptors: leaves descriptors open, on purpose")
+
+
+@pytest.fixture(autouse=True)
+def plain_umask() -> Iterator[None]:
+    """Run each test with the umask 0o022, whatever it is outside, and whatever a test before it has set."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves descriptors open, unless it is marked `leaks_descriptors`."""
+    before = descriptors()
+    yield
+    if request.node.get_closest_marker("leaks_descriptors"):
+        return
+    if descriptors().items() - before.items():
+        gc.collect()
+    left = dict(sorted(descriptors().items() - before.items()))
+    if left:
+        pytest.fail(f"the test left descriptors open: {left}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves litter in its tmp_path, unless it is marked `leaves_litter`."""
+    directory: Path | None = None
+    if "tmp_path" in request.fixturenames:
+        directory = request.getfixturevalue("tmp_path")
+    yield
+    if directory is None or request.node.get_closest_marker("leaves_litter"):
+        return
+    left = litter(directory)
+    if left:
+        pytest.fail(f"the test left behind: {left}")
