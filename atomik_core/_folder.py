@@ -1,0 +1,99 @@
+"""`atomik.folder`: a folder to fill, published when the block ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from . import _explain, _metadata, _names
+from ._destination import StrPath
+from ._publication import Publication
+from ._staging import Staging
+from ._sync import Sync
+from .errors import NothingStagedError
+
+
+class FolderPublication(Publication[Path]):
+    """A folder on its way: `open` returns the path of the empty staged folder."""
+
+    __slots__ = ("_mode",)
+    _known_kind = "folder"
+
+    def _check(self, status: os.stat_result) -> None:
+        if not stat.S_ISDIR(status.st_mode):
+            raise _explain.is_not_a_folder(self._target.path)
+
+    def _stage(self, staging: Staging) -> Path:
+        fd = staging.make_folder_to_fill(self._target.given_name)
+        self._mode = _metadata.new_folder_mode(fd, _names.staging_name())
+        target = self._target
+        old = target.stat() if self._overwrite else None
+        if old is not None and stat.S_ISDIR(old.st_mode):
+            _metadata.prepare_folder(fd, old, target.proc_path)
+        return self.staged
+
+    def _seal(self) -> int | None:
+        staging = self._stagings[-1]
+        status = staging.find()
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            msg = (
+                "The staged folder was removed or replaced by something else in the block; there is nothing to publish"
+            )
+            raise NothingStagedError(errno.ENOENT, msg, self._target.path)
+        return self._mode
+
+
+def folder(
+    path: StrPath,
+    *,
+    overwrite: bool = False,
+    sync: Sync | None = None,
+    tmp_dir: StrPath | None = None,
+    parents: bool = False,
+    permissions: int | None = None,
+    follow_symlinks: bool = True,
+    backup: StrPath | None = None,
+) -> Publication[Path]:
+    """Publish a folder: what is made in it appears at `path` as a whole when the block ends, or not at all.
+
+    ::
+
+        with atomik.folder("results") as d:
+            (d / "a.csv").write_text(a)
+            (d / "b.csv").write_text(b)
+
+    The staged folder stands beside its destination, called ``.atomik-…``, readable by nobody else until it is published.
+    A folder that exists is exchanged with the new one in one instant (renameat2(2), RENAME_EXCHANGE), then removed; what
+    is mounted inside it is left alone.
+
+    Args:
+        path: the destination; a slash at its end is dropped. Its directory must exist, unless `parents`.
+        overwrite: replace a folder that exists. False by default: of N rivals exactly one wins, the others get an error.
+        sync: as :func:`atomik.file`'s. It covers everything in the folder, whoever wrote it.
+        tmp_dir: a directory to stage in; beside the destination by default.
+        parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        permissions: the mode to publish the folder itself with. By default a new one gets 0o777 less the umask, and one
+            that replaces another keeps that one's mode, owner, group, ACL and extended attributes.
+        follow_symlinks: when overwriting, replace the folder that a symbolic link at `path` points to; False replaces
+            the link.
+        backup: with `overwrite`, where the version that is replaced is kept, in place of an older one there; on the same
+            filesystem. ``atomik.exchange(path, backup)`` is the way back.
+
+    Returns:
+        a publication; its ``with`` yields the path of an empty folder.
+
+    Raises:
+        ValueError: an argument makes no sense; `path` ends in ``.`` or ``..``, or is the root.
+        FileAlreadyExistsError: `path` exists and `overwrite` is false; or it is a device, FIFO or socket.
+        NotADirectoryError: a file stands there.
+        FileNotFoundError: the parent directory is missing.
+        NothingStagedError: the staged folder was removed in the block.
+        UnsupportedFilesystemError: the filesystem cannot keep a promise; the message says which, and the remedy.
+        NotDurableError: published, but the sync of its directory failed.
+        OSError: whatever else the kernel says. Finished work is kept, and the error says where.
+
+    All but ValueError are raised when the block begins or ends, not by this call.
+    """
+    return FolderPublication(path, overwrite, sync, tmp_dir, parents, permissions, follow_symlinks, backup)

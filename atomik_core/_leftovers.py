@@ -1,0 +1,188 @@
+"""What killed processes left: found by name, told from what is alive by its lock, removed without touching anything else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from . import _filesystems, _locks, _metadata, _mounts, _names, _remove
+from ._descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
+from ._destination import StrPath
+from ._tree import Level, Walk, open_for_removal
+
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that a publication has staged, or put away, and not removed (yet).
+
+    Attributes:
+        path: where it is.
+        destination: the name that it was to be published under, where that can be seen; else None.
+        live: True if a publication, a reader or a cleaner holds it now; None if that cannot be known on this filesystem,
+            whose locks stay on one host.
+        size: the bytes in it.
+        changed: when it, or anything in it, was changed last, in seconds since the epoch.
+    """
+
+    path: Path
+    destination: str | None
+    live: bool | None
+    size: int
+    changed: float
+
+
+def leftovers(directory: StrPath, *, recursive: bool = False) -> list[Leftover]:
+    """List what publications have staged in `directory`, and whether somebody still holds it. Changes nothing.
+
+    Args:
+        directory: where to look.
+        recursive: look in the folders below it, too; not across mounts, and not in what cannot be read.
+
+    Raises:
+        OSError: `directory` cannot be opened.
+    """
+    found = (_inspect(level, path, name) for level, path, name in _find(directory, recursive=recursive))
+    return [leftover for leftover in found if leftover is not None]
+
+
+def clean(directory: StrPath, *, recursive: bool = False, force: bool = False) -> list[Leftover]:
+    """Remove what killed processes left in `directory`; return what was removed.
+
+    A leftover has a name that only Atomik makes, is a file or a folder, and belongs to the user who runs this (root: to
+    anyone). It is removed only if its lock can be had: whatever is alive keeps it, on every container of this kernel. No
+    pids, no ages. No link is followed and no mount crossed; what is mounted inside a leftover stays, and the leftover, too.
+    Finished work that was kept (``atomik-kept-…``) is never removed.
+
+    Args:
+        directory: where to look.
+        recursive: look in the folders below it, too; not across mounts, and not in what cannot be read.
+        force: remove also where locks may stay on one host (FUSE, CIFS, 9p), and nobody can know whether another host
+            is publishing right now. Be sure that none is.
+
+    Raises:
+        OSError: `directory` cannot be opened.
+    """
+    removed = []
+    for level, path, name in _find(directory, recursive=recursive):
+        leftover = _inspect(level, path, name)
+        if leftover is not None and not leftover.live and _remove_dead(level.fd, name, force=force):
+            removed.append(leftover)
+    return removed
+
+
+def _find(directory: StrPath, *, recursive: bool) -> Iterator[tuple[Level, str, str]]:
+    """Yield the folder, its path and the name of each entry that is Atomik's and may be the caller's to remove."""
+    top = os.fsdecode(directory)
+    fds = Descriptors()
+    try:
+        fd = fds.open(top, DIRECTORY)
+        for level, done in Walk(fd, "search"):
+            if done:
+                continue
+            ours = [name for name in (*level.files, *level.folders) if _names.is_staging_name(name)]
+            level.folders = [name for name in level.folders if recursive and not _names.is_staging_name(name)]
+            for name in ours:
+                if _is_ours(level.fd, name):
+                    yield level, os.path.join(top, level.path), name
+    finally:
+        fds.close()
+
+
+def _is_ours(directory: int, name: str) -> bool:
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    user = os.geteuid()
+    if user not in (0, status.st_uid) or not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
+        return False
+    return not _mounts.is_mount_point(directory, name)
+
+
+def _inspect(level: Level, path: str, name: str) -> Leftover | None:
+    """Look at an entry; None if it is gone meanwhile."""
+    fds = Descriptors()
+    try:
+        status = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
+        size, changed = status.st_size, status.st_mtime
+        destination = live = None
+        try:
+            fd = fds.open(name, REAL_DIRECTORY if stat.S_ISDIR(status.st_mode) else _FILE, dir_fd=level.fd)
+            if stat.S_ISDIR(status.st_mode):
+                size, changed = _measure(fd, changed)
+                destination = _destination(fd, name)
+            # Last, and not for long: while we hold it, whoever would remove it leaves it to us.
+            live = _is_live(fds, fd, status)
+        except PermissionError:
+            pass  # nothing can be seen without changing its mode, which `clean` does
+    except FileNotFoundError:
+        return None
+    finally:
+        fds.close()
+    return Leftover(Path(path, name), destination, live, size, changed)
+
+
+def _is_live(fds: Descriptors, fd: int, status: os.stat_result) -> bool | None:
+    """Try to get the lock, and keep it; say whether somebody else has it, None if nobody here can know."""
+    reach = _filesystems.reach_of_locks(fd)
+    known = reach == "exact"
+    if reach == "files" and stat.S_ISDIR(status.st_mode):
+        try:
+            fd = fds.open(_names.LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            known = True
+        except FileNotFoundError:
+            pass
+    held = _locks.claim(fd)
+    if held is False:
+        return True
+    return False if held and known else None
+
+
+def _measure(fd: int, changed: float) -> tuple[int, float]:
+    size = 0
+    for level, done in Walk(fd, "search"):
+        for name in () if done else level.files:
+            try:
+                status = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # somebody is still at work there
+            size += status.st_size
+            changed = max(changed, status.st_mtime)
+    return size, changed
+
+
+def _destination(fd: int, name: str) -> str | None:
+    if not _names.is_wrapper_name(name):
+        return None
+    names = [inner for inner in os.listdir(fd) if inner != _names.LOCK]
+    return names[0] if len(names) == 1 else None
+
+
+def _remove_dead(directory: int, name: str, *, force: bool) -> bool:
+    """Remove an entry if its lock can be had; False if it is alive, gone, or has to stay."""
+    fds, locks = Descriptors(), Descriptors()
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        fd = open_for_removal(fds, directory, name) if is_folder else fds.open(name, _FILE, dir_fd=directory)
+        live = _is_live(locks, fd, status)
+        if live or (live is None and not force) or not _locks.is_named(fd, directory, name):
+            if is_folder and stat.S_IMODE(os.fstat(fd).st_mode) == stat.S_IRWXU:
+                _metadata.set_mode(fd, stat.S_IMODE(status.st_mode))  # it had to be given that to be opened
+            return False
+        locks.close()  # NFS would hide an open file in the folder instead of removing it
+        if is_folder:
+            return _remove.tree(directory, name, fd)
+        os.unlink(name, dir_fd=directory)
+    except OSError:
+        return False  # gone meanwhile, or not ours to remove
+    finally:
+        locks.close()
+        fds.close()
+    return True

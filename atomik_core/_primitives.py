@@ -1,0 +1,237 @@
+"""`atomik.rename`, `atomik.exchange` and `atomik.remove`: the primitives themselves, on the same ladders."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from . import _explain, _locks, _mounts, _names, _remove, _rename, _sync
+from ._descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
+from ._destination import Destination, StrPath
+from ._sync import Sync
+from .errors import NotDurableError
+
+
+def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | None = None) -> None:
+    """Rename a file or folder in one instant; by default never over anything, without a race.
+
+    A symbolic link is renamed itself, and replaced itself. A folder that is replaced is exchanged away, then removed.
+
+    Args:
+        src: what to rename.
+        dst: its new name, on the same filesystem.
+        overwrite: replace a file by a file, a folder by a folder.
+        sync: ``"full"`` (the default, or what ATOMIK_SYNC says): the new name survives a power cut; the content is not
+            synced by this. ``"normal"`` and ``"off"``: nothing is synced.
+
+    Raises:
+        FileAlreadyExistsError: `dst` exists, and `overwrite` is false.
+        FileNotFoundError: `src` does not exist.
+        IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
+        InvalidCrossDeviceError: they are on different filesystems; use :func:`atomik.copy`.
+        UnsupportedFilesystemError: the filesystem has no primitive for it.
+        ValueError: a path ends in ``.`` or ``..``, or is the root.
+        OSError: whatever else the kernel says.
+    """
+    level = _sync.level(sync)
+    fds = Descriptors()
+    try:
+        source, target = _open(fds, src), _open(fds, dst)
+        status = _existing(source)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        there = target.stat()
+        if there is not None and not overwrite:
+            raise _explain.already_exists(target.path)
+        if there is not None and is_folder != stat.S_ISDIR(there.st_mode):
+            raise _explain.is_not_a_folder(target.path) if is_folder else _explain.is_a_folder(target.path)
+        try:
+            replaced = _move(source, target, status, overwrite=overwrite)
+        except OSError as error:
+            _refuse_nested(fds, error, source, target)
+            primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE or link(2)"
+            raise _meaning(error, source, target, primitive) from error
+        _sync_parents(level, target, source)
+        if replaced:
+            _vanish_replaced(fds, source, target, level)
+    finally:
+        fds.close()
+
+
+def _move(source: Destination, target: Destination, status: os.stat_result, *, overwrite: bool) -> bool:
+    """Climb the ladder that fits; say whether a folder that was replaced now stands at the source."""
+    names = (source.directory, source.name, target.directory, target.name)
+    if stat.S_ISDIR(status.st_mode):
+        there = target.stat()
+        if there is not None and os.path.samestat(status, there):
+            # Itself: exchanged with itself, it would be taken for the old one. Another case of its name is a rename.
+            os.rename(source.name, target.name, src_dir_fd=source.directory, dst_dir_fd=target.directory)
+            return False
+        if overwrite:
+            replaced = _rename.swap_in(*names, folder=True)
+            if replaced and _is_file(source):
+                _rename.exchange(*names)
+                raise _explain.is_not_a_folder(target.path)
+            return replaced
+        _rename.new_folder(*names)
+    elif overwrite:
+        _rename.replace_file(*names)
+        try:
+            _drop_second_link(source, target, status)
+        except OSError:
+            pass  # it is renamed, and mostly there is none
+    else:
+        _rename.new_file(*names)
+    return False
+
+
+def _is_file(place: Destination) -> bool:
+    """Say whether a file or link has come out of an exchange; what cannot be looked at is taken for a folder."""
+    try:
+        return not stat.S_ISDIR(_existing(place).st_mode)
+    except OSError:
+        return False
+
+
+def _drop_second_link(source: Destination, target: Destination, status: os.stat_result) -> None:
+    """Unlink the source if it is a second link of the target: rename(2) does nothing for these, and leaves it.
+
+    One link under two names is one name in a directory that ignores case.
+    """
+    left = source.stat()
+    same_name = os.path.samestat(os.fstat(source.directory), os.fstat(target.directory)) and source.name == target.name
+    if left is not None and os.path.samestat(left, status) and left.st_nlink > 1 and not same_name:
+        os.unlink(source.name, dir_fd=source.directory)
+
+
+def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
+    """Swap two names in one instant, whatever they are: two folders, a file and a folder, a link (renameat2(2)).
+
+    Args:
+        a: one of them.
+        b: the other, on the same filesystem.
+        sync: ``"full"`` (the default, or what ATOMIK_SYNC says): the swap survives a power cut; the contents are not
+            synced by this. ``"normal"`` and ``"off"``: nothing is synced.
+
+    Raises:
+        FileNotFoundError: one of them does not exist; the error names it.
+        InvalidCrossDeviceError: they are on different filesystems.
+        UnsupportedFilesystemError: the filesystem has no RENAME_EXCHANGE.
+        ValueError: a path ends in ``.`` or ``..``, or is the root.
+        OSError: whatever else the kernel says.
+    """
+    level = _sync.level(sync)
+    fds = Descriptors()
+    try:
+        one, other = _open(fds, a), _open(fds, b)
+        _existing(one)
+        _existing(other)
+        try:
+            _rename.exchange(one.directory, one.name, other.directory, other.name)
+        except OSError as error:
+            _refuse_nested(fds, error, one, other)
+            _refuse_nested(fds, error, other, one)
+            raise _meaning(error, one, other, "RENAME_EXCHANGE") from error
+        _sync_parents(level, one, other)
+    finally:
+        fds.close()
+
+
+def remove(path: StrPath, *, sync: Sync | None = None) -> None:
+    """Remove a file or a whole tree: gone in one instant, renamed away, then removed where nobody sees it.
+
+    A symbolic link is removed itself. What is mounted inside a tree is left alone, as a leftover beside it, and what a
+    reader still holds (:func:`atomik.snapshot`) goes when the reader has left.
+
+    Args:
+        path: what to remove.
+        sync: ``"full"`` (the default, or what ATOMIK_SYNC says): it stays gone after a power cut, and is never seen
+            half removed then. ``"normal"`` and ``"off"``: nothing is synced.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: the path ends in ``.`` or ``..``, or is the root.
+        OSError: whatever else the kernel says, such as EBUSY for a mount point; then all of it is still there.
+    """
+    level = _sync.level(sync)
+    fds = Descriptors()
+    try:
+        target = _open(fds, path)
+        if stat.S_ISDIR(_existing(target).st_mode):
+            _vanish(fds, target, level)
+            return
+        try:
+            os.unlink(target.name, dir_fd=target.directory)
+        except OSError as error:
+            raise _explain.renaming(error, target.directory, target.name, target.path, "unlink(2)") from error
+        _sync_parents(level, target)
+    finally:
+        fds.close()
+
+
+def _open(fds: Descriptors, path: StrPath) -> Destination:
+    place = Destination(os.fsdecode(path), trailing_slash=True)
+    place.open(fds, parents=False)
+    return place
+
+
+def _existing(place: Destination) -> os.stat_result:
+    status = place.stat()
+    if status is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.path)
+    return status
+
+
+def _refuse_nested(fds: Descriptors, error: OSError, outer: Destination, inner: Destination) -> None:
+    """Say so if EINVAL came because one lies inside the other, and not because a primitive is missing.
+
+    Raises:
+        OSError: EINVAL.
+    """
+    if error.errno != errno.EINVAL:
+        return
+    top, here, above = _existing(outer), -1, inner.directory
+    while here == -1 or not os.path.samestat(os.fstat(here), os.fstat(above)):
+        if os.path.samestat(os.fstat(above), top):
+            msg = f"It lies inside {outer.path!r}, and a folder cannot take the place of what is in it"
+            raise OSError(errno.EINVAL, msg, inner.path) from error
+        here, above = above, fds.open("..", DIRECTORY, dir_fd=above)
+
+
+def _meaning(error: OSError, source: Destination, target: Destination, primitive: str) -> OSError:
+    """Return what a failed rename or exchange of the two means; either may be the mount point."""
+    if error.errno == errno.EBUSY and _mounts.is_mount_point(source.directory, source.name):
+        return _explain.is_mount_point(source.path)
+    return _explain.renaming(error, target.directory, target.name, target.path, primitive, source.directory)
+
+
+def _sync_parents(level: Sync, *places: Destination) -> None:
+    if level == "full":
+        _sync.names({place.directory for place in places}, places[0].path)
+
+
+def _vanish_replaced(fds: Descriptors, source: Destination, target: Destination, level: Sync) -> None:
+    try:
+        _vanish(fds, source, level)
+    except NotDurableError:
+        raise
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        msg = f"Renamed, but what was replaced could not be removed ({why}) and stands at {source.path!r} now"
+        raise OSError(error.errno, msg, target.path) from error
+
+
+def _vanish(fds: Descriptors, place: Destination, level: Sync) -> None:
+    """Rename a folder to a staging name, locked so that no cleaner comes before that is durable; then remove it."""
+    try:
+        fd = fds.open(place.name, REAL_DIRECTORY, dir_fd=place.directory)
+        _locks.share(fd)
+    except PermissionError:
+        fd = -1  # unreadable: nobody reads it, either
+    name = _names.staging_name()
+    try:
+        _rename.new_folder(place.directory, place.name, place.directory, name)
+    except OSError as error:
+        raise _explain.renaming(error, place.directory, place.name, place.path, "RENAME_NOREPLACE") from error
+    _sync_parents(level, place)
+    _remove.unneeded(place.directory, name, fd)

@@ -1,0 +1,50 @@
+"""What Atomik raises. Each error is also the built-in one that a caller would expect.
+
+    AtomikError
+    ├── FileAlreadyExistsError       (FileExistsError)    the destination exists, and overwrite=True was not said
+    ├── InvalidCrossDeviceError      (OSError)            source and destination are on different filesystems
+    ├── UnsupportedFilesystemError   (OSError)            this filesystem lacks a primitive that a promise needs
+    ├── NothingStagedError           (FileNotFoundError)  the block ended without making anything to publish
+    └── NotDurableError              (OSError)            published and visible, but not safe from a power cut yet
+
+They are constructed as :class:`OSError` is, ``(errno, message, destination)``, so that they pickle, compare and print
+as it does.
+"""
+
+from __future__ import annotations
+
+
+class AtomikError(Exception):
+    """The base of every error that is Atomik's own."""
+
+    @property
+    def destination(self) -> str | None:
+        """The destination (or directory) that the error is about, as the caller named it."""
+        return getattr(self, "filename", None)
+
+
+class FileAlreadyExistsError(AtomikError, FileExistsError):
+    """Something stands at the destination, and it was not to be overwritten (or is no file or folder at all).
+
+    Also raised when a rival published there first, between the start of the block and its end: of N rivals
+    exactly one wins, and the others get this.
+    """
+
+
+class InvalidCrossDeviceError(AtomikError, OSError):
+    """A rename from one filesystem to another was asked for; the kernel has none (rename(2), EXDEV)."""
+
+
+class UnsupportedFilesystemError(AtomikError, OSError):
+    """The filesystem cannot keep a promise. The message names it, the missing primitive and the remedy."""
+
+
+class NothingStagedError(AtomikError, FileNotFoundError):
+    """Nothing (or no file and no folder) was found at the staged path when the block ended."""
+
+
+class NotDurableError(AtomikError, OSError):
+    """The new version is published and visible, but the sync of its directory failed.
+
+    A power cut may bring the old version back. Where one was replaced, it is kept beside the destination.
+    """

@@ -1,0 +1,77 @@
+"""The seam through which each step of a publication can be watched, failed or died at.
+
+For tests of code that publishes (pytest-atomik's `atomic_tmp` is built on it). It costs one comparison when unused.
+
+A step is reached when what it names has been done. An error that a watcher raises there counts as the failure of what
+comes next:
+
+==========  =====================================================  ==========================================
+step        what has happened                                      an OSError raised there is a failure of
+==========  =====================================================  ==========================================
+opened      staged; the block begins                               opening: the block does not begin
+sealed      the block has ended, the content is complete           the sync of the content: discarded
+synced      the content is durable (or need not be)                publishing itself: rename, link, exchange
+published   the new version is visible                             the sync of the directory: NotDurableError
+durable     the directory is synced, too (or need not be)          nothing: it is raised, all else is done
+tidied      the old version and every staging name are gone        nothing: it is raised, all else is done
+discarded   nothing was published, and nothing is left             nothing: it becomes a note of the error
+==========  =====================================================  ==========================================
+
+Writing is no step, since it happens any number of times; `before_writes` is told of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from ._publication import Publication
+
+#: The steps, in their order; `discarded` takes the place of those from `published` on.
+Step: TypeAlias = Literal["opened", "sealed", "synced", "published", "durable", "tidied", "discarded"]
+Watcher: TypeAlias = "Callable[[Publication[Any], Step], object]"
+
+#: Who is told of each step, in the order in which they came.
+watchers: list[Watcher] = []
+
+
+def reached(publication: Publication[Any], step: Step) -> None:
+    """Tell every watcher that `publication` has reached `step`; for publications to call."""
+    for watcher in tuple(watchers):
+        watcher(publication, step)
+
+
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Call ``watcher(publication, step)`` at every step of every publication of this process, within the block.
+
+    What it raises is raised at that point of the publication.
+    """
+    watchers.append(watcher)
+    try:
+        yield
+    finally:
+        watchers.remove(watcher)
+
+
+def before_writes(publication: Publication[Any], call: Callable[[], object]) -> bool:
+    """Have ``call()`` called before each write to the file that `publication` has opened; what it raises fails the write.
+
+    A write is what the file passes on to the kernel: usually several of the caller's, gathered in its buffer, the last of
+    them when the publication is sealed. What another process, or :func:`os.write`, writes is not seen.
+
+    Args:
+        publication: one that is open, such as a watcher gets with "opened".
+        call: the only one: it takes the place of the one before. It must not refer to `publication`, which could
+            otherwise not be collected.
+
+    Returns:
+        False if it has no file that is written through it: a folder, or a path.
+    """
+    handle = getattr(publication, "_handle", None)
+    if handle is None:
+        return False
+    handle.raw.before_write = call
+    return True
