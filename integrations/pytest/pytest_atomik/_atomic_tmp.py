@@ -1,0 +1,244 @@
+"""The object behind the fixture `atomic_tmp`."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import pytest
+
+import atomik
+from atomik_core import testing
+
+from . import _dirs
+from ._crashes import Crash, CrashRun
+from ._faults import At, Fault, fault_error, publish_rival
+from ._report import account, current_line
+from ._unchanged import Unchanged
+
+
+class AtomicTmp(os.PathLike[str]):
+    """A temporary directory that sees what this process publishes in it, and can make it fail, lose a race and crash.
+
+    It is used like the path that it is: ``atomic_tmp / "x"``, ``os.fspath(atomic_tmp)``. What other processes publish is
+    not seen, nor what is published elsewhere; the litter that they leave in it is.
+
+    Attributes:
+        path: the directory.
+        published: what was published in it, in order, by its name relative to `path`.
+        discarded: what came to nothing, in order, by the same names.
+        publications: the publications that have ended, in order.
+    """
+
+    def __init__(self, path: Path, test_file: str) -> None:
+        """Watch `path`; an account names lines of `test_file`."""
+        self.path = path
+        self.published: list[str] = []
+        self.discarded: list[str] = []
+        self.publications: list[atomik.Publication[Any]] = []
+        #: Whether the test is known to have failed already.
+        self._has_failed = False
+        self._real = os.path.realpath(path)
+        self._elsewhere: list[Path] = []
+        self._test_file = test_file
+        # Weakly: code that forgets a publication relies on its being collected.
+        self._seen: WeakKeyDictionary[atomik.Publication[Any], _Seen] = WeakKeyDictionary()
+        self._faults: list[Fault] = []
+        self._runs: list[CrashRun] = []
+        self._cleanups: list[Callable[[], object]] = []
+        self._story: list[str] = []
+        self._last_account: str | None = None
+        testing.watchers.append(self._watch)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"AtomicTmp({str(self.path)!r})"
+
+    def __truediv__(self, name: str | os.PathLike[str]) -> Path:
+        return self.path / name
+
+    def fail(
+        self,
+        error: BaseException | type[BaseException] | None = None,
+        *,
+        at: At = "publish",
+        path: str | os.PathLike[str] = "*",
+    ) -> Fault:
+        """Let the next matching publication in the ``with`` block fail.
+
+        Args:
+            error: what is raised there, an exception or a class; by default the error of a full disk, `OSError` with
+                ENOSPC. Classes such as `PermissionError` get an errno that means them.
+            at: the point. ``"open"``: before the block begins; ``"write"``: each write through the handle of
+                :func:`atomik.file`, of which the last comes when its block ends; ``"sync"``, ``"publish"``: the sync of the
+                content, and the rename; ``"durable"``: the sync of the directory, when the new version is visible already
+                (an OSError becomes :class:`atomik.NotDurableError`).
+            path: which publications: a pattern (`fnmatch`) for the name relative to this directory.
+
+        The test fails if no publication comes to that point in the block. A publication that fails at ``"publish"`` keeps
+        the finished content as ``atomik-kept-…``, as it does on a disk that is really full.
+
+        Raises:
+            ValueError: `at` is none of these.
+        """
+        raised = fault_error(error)
+
+        def act(_: Path) -> None:
+            raise raised
+
+        return Fault(self._faults, f"atomic_tmp.fail(at={at!r})", at, self._pattern(path), act)
+
+    def lose_race(self, content: str | bytes | None = "", *, path: str | os.PathLike[str] = "*") -> Fault:
+        """Let somebody else publish the same path in the ``with`` block, just before the next matching publication does.
+
+        Args:
+            content: of the rival's file; None for an empty folder.
+            path: as for `fail`.
+
+        The test fails if no publication comes to that point in the block.
+        """
+        act = partial(publish_rival, content=content)
+        return Fault(self._faults, "atomic_tmp.lose_race()", "publish", self._pattern(path), act)
+
+    def unchanged(self) -> Unchanged:
+        """Require names and contents to be the same after the ``with`` block as before, whatever is raised in it.
+
+        What a failed publication has kept, ``atomik-kept-…``, is not looked at.
+        """
+        return Unchanged(self.path)
+
+    def crashes(self, func: Callable[[], object]) -> Iterator[Crash]:
+        """Kill func at every step of every publication that it makes here, and yield the directory as each kill left it.
+
+        Args:
+            func: is called without arguments in a forked child, once for each step and once to its end. What it changes in
+                memory, or outside this directory, is lost, or comes again each time.
+
+        Before the next, and at the end of the loop, the directory is put back to what it was; after a `break` it stays as
+        it is. The child and the processes that it has started (in its process group) are killed with SIGKILL. A kill of
+        the process is what is tried, not a power cut.
+
+        The test fails if func raises, or publishes nothing here.
+        """
+        run = CrashRun(self.path, func, self._place, self._faults)
+        self._runs.append(run)
+        return run
+
+    def other_filesystem(self) -> Path:
+        """Return an empty directory on another device than `path`, watched like it; where there is none, skip the test.
+
+        What is published there is named by its absolute path. The directory is removed at the end of the test.
+        """
+        place = _dirs.elsewhere(self.path)
+        if place is None:
+            pytest.skip(f"no directory was found that is on another filesystem than {self.path}")
+        path, remove = _dirs.passing(place, self.path.name)
+        self._elsewhere.append(path)
+        self._cleanups.append(remove)
+        return path
+
+    # What the fixture calls.
+
+    def _close(self) -> None:
+        """Stop watching."""
+        testing.watchers.remove(self._watch)
+        for run in self._runs:
+            run.end()
+
+    def _remove_elsewhere(self) -> None:
+        """Remove what `other_filesystem` has returned."""
+        for cleanup in self._cleanups:
+            cleanup()
+
+    def _require_no_litter(self) -> None:
+        """Fail the test if anything staged is left in its directories."""
+        if self._litter():
+            gc.collect()
+        left = self._litter()
+        if left:
+            self._last_account = self._account()
+            msg = "the test leaves staging litter in atomic_tmp; @pytest.mark.atomic_tmp(leftovers=True) allows it"
+            pytest.fail("\n  ".join([f"{msg}:", *left]), pytrace=False)
+
+    def _account(self) -> str:
+        """Tell what was published and discarded, by which line, and what is on disk."""
+        if self._last_account is not None:
+            return self._last_account
+        crashes = [run.account for run in self._runs if run.account]
+        return account([*self._story, *crashes], (self.path, *self._elsewhere))
+
+    def _litter(self) -> list[str]:
+        return [
+            f"{left.path}{f' (for {left.destination})' if left.destination else ''}"
+            for top in (self.path, *self._elsewhere)
+            for left in atomik.leftovers(top, recursive=True)
+        ]
+
+    # Watching.
+
+    def _watch(self, publication: atomik.Publication[Any], step: testing.Step) -> None:
+        seen = self._seen.get(publication) or self._look_at(publication)
+        if seen.name is None:
+            return
+        if step == "opened":
+            testing.before_writes(publication, partial(self._writing, seen))
+        elif step in {"published", "discarded"}:
+            (self.published if step == "published" else self.discarded).append(seen.name)
+            self.publications.append(publication)
+            self._story.append(f"{step:<9}  {seen.name}  by {seen.line}")
+        for fault in tuple(self._faults):
+            fault.reached(step, seen.name, seen.destination)
+
+    def _writing(self, seen: _Seen) -> None:
+        for fault in tuple(self._faults):
+            fault.writing(seen, seen.name or "", seen.destination)
+
+    def _look_at(self, publication: atomik.Publication[Any]) -> _Seen:
+        destination = _real(publication.destination)
+        seen = self._seen[publication] = _Seen(self._name(destination), destination, current_line(self._test_file))
+        return seen
+
+    def _name(self, destination: Path) -> str | None:
+        """Return what a destination is called here; None if it is none of ours."""
+        if destination.is_relative_to(self._real):
+            return str(destination.relative_to(self._real))
+        if any(destination.is_relative_to(path) for path in self._elsewhere):
+            return str(destination)
+        return None
+
+    def _place(self, publication: atomik.Publication[Any]) -> Path | None:
+        seen = self._seen.get(publication) or self._look_at(publication)
+        return None if seen.name is None else seen.destination
+
+    def _pattern(self, path: str | os.PathLike[str]) -> str:
+        pattern = os.fspath(path)
+        return self._name(_real(Path(pattern))) or pattern if os.path.isabs(pattern) else pattern
+
+
+class _Seen(NamedTuple):
+    """What is known of a publication without holding it.
+
+    Attributes:
+        name: its destination's name here; None if it is not published here.
+        destination: where that is, whatever the working directory is by now.
+        line: the line that made it.
+    """
+
+    name: str | None
+    destination: Path
+    line: str
+
+
+def _real(destination: Path) -> Path:
+    """Return an absolute path of `destination` in which only the last component may be a link."""
+    return Path(os.path.realpath(destination.parent), destination.name)
