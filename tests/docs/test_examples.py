@@ -1,0 +1,31 @@
+"""What the README and the documentation show, run as a reader would: each page from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def examples(page: Path) -> list[str]:
+    """Give the page's Python, each block at the line on which it stands, for the traceback."""
+    text = page.read_text()
+    return ["\n" * text.count("\n", 0, block.start(1)) + block[1] for block in BLOCK.finditer(text)]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if examples(page)]
+)
+def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch):
+    """Every example runs as it is printed, in one empty directory, and what it asserts is true."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+
+    for source in examples(page):
+        exec(compile(source, page, "exec"), names)
