@@ -1,0 +1,109 @@
+"""The command as a whole: its subcommands, how it ends, and with which exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Final
+
+import click
+
+import atomik
+
+from . import _signals
+from ._operation import Failure, shown
+
+_SUBCOMMANDS: Final = ("clean", "copy", "exchange", "plugins", "probe", "run", "write")
+
+_EPILOG = """
+Exit status: 0 if it is done; 1 if it failed, for the reason on standard error; 2 if the arguments make no sense; 130
+after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 141 if nobody reads the output: what was staged is then discarded.
+That of `atomik run` is the program's own.
+
+Environment: ATOMIK_SYNC is the default of --sync; ATOMIK_DISABLE_PLUGINS and ATOMIK_STRICT_PLUGINS govern plugins.
+"""
+
+
+class _Subcommands(click.Group):
+    """Each is a module of its own, imported when it is called for: a script may start this a thousand times."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature of click
+        return list(_SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+        if cmd_name not in _SUBCOMMANDS:
+            return None
+        subcommand: click.Command = getattr(import_module(f"._{cmd_name}", __package__), cmd_name)
+        return subcommand
+
+
+@click.group(
+    "atomik",
+    cls=_Subcommands,
+    epilog=_EPILOG,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(atomik.__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Publish files and folders atomically: the whole result appears in one instant, or nothing does.
+
+    Nothing half-written is ever seen at a destination, nothing is overwritten unasked, and what was reported as done is
+    there after a power cut.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
+
+
+def run() -> int:
+    """Run the command with the arguments of this process; return its exit status."""
+    _log_in_one_line()
+    try:
+        with _signals.raised():
+            return command.main(standalone_mode=False) or 0
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else command.name
+        _complain(f"{error.format_message().rstrip('.')}; see {path} --help")
+        return error.exit_code
+    except Failure as failure:
+        _complain(failure.message)
+        return failure.status
+    except _signals.Ended as end:
+        if end.number == signal.SIGPIPE:
+            _silence_output()
+        else:
+            _complain(str(end))
+        return end.status
+
+
+def _silence_output() -> None:
+    """What is still in its buffer has nowhere to go, and must not be complained about at exit."""
+    with open(os.devnull, "w") as null:
+        os.dup2(null.fileno(), 1)
+
+
+def _complain(line: str) -> None:
+    with suppress(OSError):  # nobody reads that either
+        click.echo(f"atomik: {shown(' '.join(line.split()))}", err=True)
+
+
+class _OneLine(logging.Formatter):
+    """What the library logs, such as a broken plugin: without the traceback, which helps only its author."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"atomik: {shown(' '.join(record.getMessage().split()))}"
+
+
+def _log_in_one_line() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    logger = logging.getLogger("atomik")
+    logger.addHandler(handler)
+    logger.propagate = False

@@ -1,0 +1,96 @@
+"""What `atomik copy` costs, as a ratio to the fastest that is as durable: `cp -a`, then `sync -f`.
+
+    python benchmarks/command.py [--disk DIR] [--rounds N] [--limit RATIO]
+
+A tree of 10,000 files of 4 KiB is copied in turns by one and by the other, as whole programs, their start included. What
+is compared is the median. ext4 and xfs are made in image files, for which root is needed. The exit status is 1 if a ratio
+is above the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from core import CONTENT, directory_on, run
+
+FILES = 10_000
+IN_A_FOLDER = 100
+
+Copy = Callable[[Path, Path], None]
+
+
+def lay(tree: Path) -> None:
+    """Make the tree to copy."""
+    for number in range(FILES):
+        folder = tree / f"{number // IN_A_FOLDER:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:05}").write_bytes(CONTENT)
+
+
+def by_atomik(source: Path, target: Path) -> None:
+    """Copy with the command."""
+    run(sys.executable, "-m", "atomik", "copy", source, target)
+
+
+def by_cp(source: Path, target: Path) -> None:
+    """Copy by hand, and have it all written."""
+    run("cp", "-a", source, target)
+    run("sync", "-f", target)
+
+
+def seconds(copy: Copy, directory: Path) -> float:
+    """Return how long one copy takes; it is removed again, and nobody has to write what another has left."""
+    target = directory / "copy"
+    run("sync", "-f", directory)
+    start = time.perf_counter()
+    copy(directory / "tree", target)
+    taken = time.perf_counter() - start
+    if sum(1 for path in target.rglob("*") if path.is_file()) != FILES:
+        msg = f"{target} is not the whole copy"
+        raise AssertionError(msg)
+    shutil.rmtree(target)
+    return taken
+
+
+def ratio(directory: Path, rounds: int) -> float:
+    """Print the medians on one filesystem; return their ratio."""
+    lay(directory / "tree")
+    ways: list[Copy] = [by_atomik, by_cp]
+    taken: dict[Copy, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds + 1):
+        ways.reverse()
+        for way in ways:
+            found = seconds(way, directory)
+            if turn > 0:  # the first round only warms up
+                taken[way].append(found)
+    ours, theirs = (statistics.median(taken[way]) for way in (by_atomik, by_cp))
+    print(f"atomik copy {ours:.3f} s, cp -a and sync -f {theirs:.3f} s, ratio {ours / theirs:.2f}")
+    return ours / theirs
+
+
+def main() -> int:
+    """Measure; return the exit status."""
+    parser = argparse.ArgumentParser(description="What `atomik copy` costs.")
+    parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="where images are made (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="how often each is timed (%(default)s)")
+    parser.add_argument("--limit", type=float, default=1.3, help="the ratio to keep to (%(default)s)")
+    arguments = parser.parse_args()
+    exceeded = False
+    for filesystem in ("ext4", "xfs"):
+        print(f"{FILES:,} files of {len(CONTENT):,} bytes on {filesystem}: ", end="", flush=True)
+        try:
+            with directory_on(filesystem, arguments.disk) as directory:
+                exceeded |= ratio(directory, arguments.rounds) > arguments.limit
+        except OSError as reason:
+            print(f"skipped: {reason}")
+    return int(exceeded)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""`atomik run`: a program's outputs are published together if it succeeds, and signals are its own affair."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command.cli import atomik, complaint, environment, folder, start
+from support.needs import need_tool
+from support.watch import litter, tree
+
+
+def test_what_it_made_is_published_when_it_succeeds(here):
+    """While it runs there is nothing at the destination; the staged path is absolute and has the destination's name."""
+    done = atomik(
+        "run", "-o", "a b.txt", "--", "sh", "-c", 'test ! -e "$2" && echo "$1" > "$1"', "sh", "{}", here / "a b.txt"
+    )
+
+    assert done.returncode == 0, done.stderr
+    staged = Path(Path("a b.txt").read_text().rstrip("\n"))
+    assert staged.is_absolute()
+    assert staged.name == "a b.txt"
+    assert os.listdir() == ["a b.txt"]
+
+
+def test_several_outputs_are_published_together(here):
+    """Files and folders, by number in the arguments and in the environment."""
+    done = atomik(
+        *("run", "-o", "table", "--output", "plots/", "-o", "sub/log", "--parents"),
+        *("sh", "-c", 'echo 1 > "$0"; mkdir "$1"; echo 2 > "$1"/p; echo 3 > "$ATOMIK_OUTPUT_3"', "{1}", "{2}"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert {name: entry.content for name, entry in tree(here).items() if entry.kind == "file"} == {
+        "table": b"1\n",
+        "plots/p": b"2\n",
+        "sub/log": b"3\n",
+    }
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_nothing_is_published_when_it_fails(here, outputs):
+    """What it made is discarded, the old versions stay, and its exit status is passed on."""
+    names = ["a", "b"][:outputs]
+    for name in names:
+        Path(name).write_text("old")
+    options = [option for name in names for option in ("-o", name)]
+    done = atomik("run", "--overwrite", *options, "--", "sh", "-c", "echo new > $ATOMIK_OUTPUT_1; exit 23")
+
+    assert done.returncode == 23
+    assert complaint(done) == f"{', '.join(names)}: nothing was published, since sh exited with 23"
+    assert {name: Path(name).read_text() for name in os.listdir()} == dict.fromkeys(names, "old")
+
+
+def test_one_of_several_is_missing(here):
+    """Success with an output that was not made publishes none; the line names it and says what to do."""
+    done = atomik("run", "-o", "a", "-o", "b", "--", "touch", "{1}")
+
+    assert done.returncode == 1
+    assert "b" in complaint(done)
+    assert "Nothing was made at the staged path; make a file or a folder there" in complaint(done)
+    assert not os.listdir()
+
+
+def test_a_destination_is_there_already(here):
+    """It is refused before the program is started."""
+    Path("b").write_text("old")
+    done = atomik("run", "-o", "a", "-o", "b", "--", "touch", "started")
+
+    assert done.returncode == 1
+    assert "--overwrite" in complaint(done)
+    assert os.listdir() == ["b"]
+
+
+@pytest.mark.parametrize(("program", "status"), [("no-such-program", 127), ("./plain-file", 126)])
+def test_a_program_that_cannot_be_started(here, program, status):
+    """The statuses are those of a shell, and the line names the destination and the program."""
+    Path("plain-file").write_text("")
+    done = atomik("run", "-o", "out", "--", program)
+
+    assert done.returncode == status
+    assert complaint(done).startswith(f"out: nothing was published, since {program} could not be started (")
+    assert os.listdir() == ["plain-file"]
+
+
+def test_a_program_that_a_signal_ends(here):
+    """The status is 128 and the signal's number, as in a shell."""
+    done = atomik("run", "-o", "out", "--", "sh", "-c", "kill -KILL $$")
+
+    assert done.returncode == 128 + signal.SIGKILL
+    assert complaint(done) == "out: nothing was published, since sh was ended by SIGKILL"
+
+
+_TRAPPING = """
+import os, signal, sys, time
+seen = []
+for number in map(int, sys.argv[2:]):
+    signal.signal(number, lambda number, frame: seen.append(number))
+open(sys.argv[1], "w").close()
+print("ready", flush=True)
+deadline = time.monotonic() + 60
+while not seen and time.monotonic() < deadline:
+    time.sleep(0.01)
+time.sleep(0.5)  # for a second one, which there should not be
+print(*seen, flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_are_passed_on(here, number):
+    """The program gets the signal once and decides: it succeeds all the same, and what it made is published."""
+    with start("run", "-o", "out", "--", sys.executable, "-c", _TRAPPING, "{}", str(int(number))) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        assert process.stdout.read() == f"{int(number)}\n".encode()
+        assert process.wait(60) == 0
+
+    assert os.listdir() == ["out"]
+
+
+def test_a_signal_that_the_program_does_not_survive(here):
+    """It ends the program, everything is discarded, and the status is that of the signal."""
+    with start("run", "-o", "out", "--", sys.executable, "-c", _TRAPPING, "{}") as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.terminate()
+        assert process.wait(60) == 143
+
+    assert not os.listdir()
+
+
+def _press_control_c(*cmd: str, then: int | None = None) -> tuple[int, list[bytes]]:
+    """Run CMD at a terminal, press Ctrl-C there, THEN send `atomik` another signal; its status and CMD's words."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(folder() / "atomik", ["atomik", "run", "-o", "out", "--", *cmd], environment())
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(terminal, 1024)
+    os.write(terminal, b"\x03")
+    while b"^C" not in seen:  # when the terminal shows it, it has sent the signal
+        seen += os.read(terminal, 1024)
+    if then is not None:
+        os.kill(child, then)
+    while seen.count(b"\n") < 2:
+        seen += os.read(terminal, 1024)
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), seen.replace(b"^C", b"").split()
+
+
+def test_control_c_reaches_the_program(here):
+    """It decides what becomes of it, and here it succeeds."""
+    status, words = _press_control_c(sys.executable, "-c", _TRAPPING, "{}", str(int(signal.SIGINT)))
+
+    assert (status, words) == (0, [b"ready", b"2"])
+    assert os.listdir() == ["out"]
+
+
+def test_control_c_is_not_passed_on(here):
+    """Whom the terminal has not told, such as a program in a session of its own, is not told by us; others are once."""
+    need_tool("setsid")
+    trapped = [str(int(number)) for number in (signal.SIGINT, signal.SIGUSR1)]
+    status, words = _press_control_c("setsid", sys.executable, "-c", _TRAPPING, "{}", *trapped, then=signal.SIGUSR1)
+
+    assert (status, words) == (0, [b"ready", b"%d" % signal.SIGUSR1])
+
+
+def test_the_program_gets_the_signals_that_it_would_get_anyway(here):
+    """Nothing is blocked or ignored that was not before: `head` may close a pipe on it, and Ctrl-C may end it."""
+    show = ["grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"]
+    plain = subprocess.run(show, capture_output=True, text=True)
+    done = atomik("run", "-o", "out", "--", *show)
+
+    assert _standard_signals(done.stdout) == _standard_signals(plain.stdout)
+
+
+def _standard_signals(status: str) -> list[int]:
+    """The masks in STATUS, without the two signals that the C library keeps to itself."""
+    return [int(line.split()[1], 16) & 0x7FFFFFFF for line in status.splitlines()]
+
+
+def test_descriptors_are_passed_on(here):
+    """What the caller has left open for its children is open in the program, such as a jobserver of make."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as reader:
+        done = atomik(
+            "run",
+            "-o",
+            "out",
+            "--",
+            "sh",
+            "-c",
+            f"echo token > /proc/self/fd/{writing}; touch {{}}",
+            pass_fds=[writing],
+        )
+        os.close(writing)
+        assert reader.read() == b"token\n"
+
+    assert done.returncode == 0
+
+
+def test_an_outer_run_keeps_its_outputs_to_itself(here):
+    """One `atomik run` in another sees only its own outputs."""
+    inner = 'env | grep ATOMIK_OUTPUT_ | sed "s/=.*//" > "$ATOMIK_OUTPUT_1"'
+    done = atomik(
+        *(
+            "run",
+            "-o",
+            "a",
+            "-o",
+            "b",
+            "--",
+            "sh",
+            "-c",
+            'touch "$1" "$2"; atomik run -o c -- sh -c "$0"',
+            inner,
+            "{1}",
+            "{2}",
+        )
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert Path("c").read_text() == "ATOMIK_OUTPUT_1\n"
+
+
+def test_braces_that_mean_nothing_are_left_alone(here):
+    """A number without an output, or an expression, is the program's own."""
+    done = atomik("run", "-o", "a", "-o", "b", "--", "sh", "-c", "touch {1} {2}; echo '{3} {x} {0} a{,}'")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "{3} {x} {0} a{,}\n"
+
+
+def test_a_file_is_replaced_where_nothing_can_be_exchanged(mounts):
+    """A single output asks no more of the filesystem than `atomik write`; several are refused before the program starts."""
+    there = mounts("bindfs")
+    for name in ("a", "b"):
+        (there / name).write_text("old")
+    one = atomik("run", "--overwrite", "-o", there / "a", "--", "sh", "-c", "echo new > {}")
+    two = atomik(
+        *("run", "--overwrite", "-o", there / "a", "-o", there / "b", "--", "touch", there / "started"),
+    )
+
+    assert one.returncode == 0, one.stderr
+    assert (there / "a").read_text() == "new\n"
+    assert two.returncode == 1
+    assert "RENAME_EXCHANGE" in complaint(two)
+    assert not (there / "started").exists()
+    assert not litter(there)
+
+
+@pytest.mark.leaves_litter
+def test_kill_9_leaves_what_clean_removes(here):
+    """The destination is as it was; what is left is dead as soon as the program is, and `atomik clean` takes it."""
+    program = 'echo part > "$ATOMIK_OUTPUT_1"; echo ready; read line'
+    with start("run", "-o", "out", "--", "sh", "-c", program, stdin=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+        process.stdin.close()
+        process.stdout.read()  # to the end of the program, which nobody has told
+
+    assert not Path("out").exists()
+    assert litter(here)
+    assert atomik("clean", ".").returncode == 0
+    assert not os.listdir()
