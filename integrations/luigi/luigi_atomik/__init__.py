@@ -1,0 +1,56 @@
+"""Luigi targets that are there whole or not at all.
+
+    from luigi_atomik import AtomicLocalTarget
+
+    class Report(luigi.Task):
+        def output(self):
+            return AtomicLocalTarget("report.csv")
+
+Importing this package imports neither luigi nor atomik: that happens when one of its names is first used.
+"""
+
+# Not typing's: importing that costs more than everything else here. Type checkers know the name.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from ._errors import CopyDestinationExists as CopyDestinationExists
+    from ._errors import NotAFolder as NotAFolder
+    from ._errors import ParentMissing as ParentMissing
+    from ._errors import TargetExists as TargetExists
+    from ._filesystem import AtomicLocalFileSystem as AtomicLocalFileSystem
+    from ._outputs import AtomicOutputs as AtomicOutputs
+    from ._target import AtomicLocalFolderTarget as AtomicLocalFolderTarget
+    from ._target import AtomicLocalTarget as AtomicLocalTarget
+else:
+    #: The module that each public name comes from; it is imported when the name is first used.
+    _HOMES = {
+        "AtomicLocalFileSystem": "_filesystem",
+        "AtomicLocalFolderTarget": "_target",
+        "AtomicLocalTarget": "_target",
+        "AtomicOutputs": "_outputs",
+        "CopyDestinationExists": "_errors",
+        "NotAFolder": "_errors",
+        "ParentMissing": "_errors",
+        "TargetExists": "_errors",
+    }
+    __all__ = [
+        "AtomicLocalFileSystem",
+        "AtomicLocalFolderTarget",
+        "AtomicLocalTarget",
+        "AtomicOutputs",
+        "CopyDestinationExists",
+        "NotAFolder",
+        "ParentMissing",
+        "TargetExists",
+    ]
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = globals()[name] = getattr(__import__(f"{__name__}.{home}", fromlist=[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return __all__

@@ -1,0 +1,157 @@
+"""`AtomicLocalFileSystem`: what Luigi does to files and folders by name, each in one instant."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from functools import cache
+
+from luigi.local_target import LocalFileSystem
+
+import atomik
+from atomik import Sync
+
+from ._errors import CopyDestinationExists, NotAFolder, ParentMissing, TargetExists, in_luigis_words, make
+from ._parents import level_of, make_folder, make_parents, sync_folder
+
+#: How the names begin under which Atomik stages; what bears one is nobody's data yet.
+_STAGING = ".atomik-"
+
+
+class AtomicLocalFileSystem(LocalFileSystem):
+    """A luigi.local_target.LocalFileSystem whose every change is there as a whole or not at all; trees are as good as files.
+
+    Missing parent directories of a destination are made. A file replaces a file and a folder a folder, unless
+    `raise_if_exists`.
+
+    Args:
+        sync: as :func:`atomik.file`'s: ``"full"`` (the default, or what ATOMIK_SYNC says), ``"normal"`` or ``"off"``.
+
+    Raises:
+        ValueError: `sync` is none of these.
+    """
+
+    def __init__(self, sync: Sync | None = None) -> None:
+        super().__init__()
+        level_of(sync)  # a word that is none is refused here
+        self.sync = sync
+
+    def copy(self, old_path: str, new_path: str, raise_if_exists: bool = False) -> None:
+        """Copy a file or a tree, from any filesystem; nobody sees half of it.
+
+        A file that is copied to an existing folder lands in it, as with :func:`shutil.copy`.
+
+        Raises:
+            CopyDestinationExists: `new_path` exists, and `raise_if_exists` is true. It is a RuntimeError, too.
+            FileNotFoundError: there is nothing at `old_path`.
+            IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
+            OSError: whatever else Atomik or the kernel says; the destination is as it was.
+        """
+        if raise_if_exists and os.path.lexists(new_path):
+            raise make(CopyDestinationExists, errno.EEXIST, str(new_path), "The destination of the copy exists")
+        if os.path.isdir(new_path) and not os.path.isdir(old_path):
+            new_path = os.path.join(new_path, os.path.basename(old_path))
+        make_parents(os.fspath(new_path), self.sync)
+        try:
+            atomik.copy(old_path, new_path, overwrite=not raise_if_exists, sync=self.sync)
+        except atomik.FileAlreadyExistsError as error:
+            raise in_luigis_words(error, CopyDestinationExists) from error
+
+    def move(self, old_path: str, new_path: str, raise_if_exists: bool = False) -> None:
+        """Move a file or a tree. Across filesystems it is copied, published there at once, and then removed here.
+
+        Raises:
+            TargetExists: `new_path` exists, and `raise_if_exists` is true; also if there is nothing at `old_path`.
+            FileNotFoundError: there is nothing at `old_path`.
+            IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
+            OSError: whatever else Atomik or the kernel says; the source is where it was.
+        """
+        if raise_if_exists and os.path.lexists(new_path):
+            raise make(TargetExists, errno.EEXIST, str(new_path), "The destination of the move exists")
+        make_parents(os.fspath(new_path), self.sync)
+        if level_of(self.sync) != "off":
+            _sync_content(old_path)
+        try:
+            self._rename(old_path, new_path, overwrite=not raise_if_exists)
+        except atomik.FileAlreadyExistsError as error:
+            raise in_luigis_words(error) from error
+
+    def _rename(self, old_path: str, new_path: str, *, overwrite: bool) -> None:
+        try:
+            atomik.rename(old_path, new_path, overwrite=overwrite, sync=self.sync)
+        except atomik.InvalidCrossDeviceError:
+            atomik.copy(old_path, new_path, overwrite=overwrite, sync=self.sync)
+            atomik.remove(old_path, sync=self.sync)
+
+    def remove(self, path: str, recursive: bool = True) -> None:  # type: ignore[override]  # as LocalFileSystem's
+        """Remove a file or a tree: gone in one instant. A symbolic link is removed itself.
+
+        Raises:
+            IsADirectoryError: it is a folder, and `recursive` is false.
+            FileNotFoundError: there is nothing.
+            OSError: whatever else Atomik or the kernel says; all of it is still there.
+        """
+        if not recursive and os.path.isdir(path) and not os.path.islink(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        atomik.remove(path, sync=self.sync)
+
+    def mkdir(self, path: str, parents: bool = True, raise_if_exists: bool = False) -> None:
+        """Make a directory; of N rivals with `raise_if_exists` exactly one makes it.
+
+        Raises:
+            TargetExists: something is there, and `raise_if_exists` is true.
+            NotAFolder: a file is there.
+            ParentMissing: its parent is missing, and `parents` is false.
+            OSError: whatever else the kernel says.
+        """
+        path = os.fspath(path)
+        parent = os.path.dirname(path.rstrip("/")) or "."
+        if not os.path.isdir(parent) and not os.path.lexists(path):
+            if not parents:
+                raise make(ParentMissing, errno.ENOENT, path, "The parent directory is missing")
+            make_folder(parent, self.sync)
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if raise_if_exists:
+                raise make(TargetExists, errno.EEXIST, path) from None
+            if not os.path.isdir(path):
+                raise make(NotAFolder, errno.ENOTDIR, path) from None
+        else:
+            if level_of(self.sync) == "full":
+                sync_folder(parent)
+
+    def listdir(self, path: str) -> Iterator[str]:
+        """Yield the files below `path`, at any depth; not those that are being staged there."""
+        for folder, folders, files in os.walk(path):
+            folders[:] = [name for name in folders if not name.startswith(_STAGING)]
+            yield from (os.path.join(folder, name) for name in files if not name.startswith(_STAGING))
+
+
+@cache
+def filesystem(sync: Sync | None) -> AtomicLocalFileSystem:
+    """Return the filesystem for this level; every target of it has the same."""
+    return AtomicLocalFileSystem(sync)
+
+
+def _sync_content(path: str) -> None:
+    """Make content durable before it gets its new name: a power cut after a rename would leave it empty."""
+    if os.path.islink(path):
+        return
+    if not os.path.isdir(path):
+        _fsync(path, os.O_NONBLOCK)
+        return
+    for folder, _, files in os.walk(path, topdown=False):
+        for name in files:
+            if os.path.isfile(entry := os.path.join(folder, name)) and not os.path.islink(entry):
+                _fsync(entry, 0)
+        sync_folder(folder)
+
+
+def _fsync(path: str, flags: int) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

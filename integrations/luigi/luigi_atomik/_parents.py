@@ -1,0 +1,58 @@
+"""The folders above a target: made when they are missing, durably, and never taken back, as Luigi has it.
+
+Not by ``parents=True``, which removes on failure what it made: another task may be writing there by then.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Final, get_args
+
+from atomik import Sync
+
+#: From the strongest to the weakest.
+LEVELS: Final[tuple[str, ...]] = get_args(Sync)
+
+
+def level_of(sync: Sync | None) -> str:
+    """Return the level that `sync` means now: itself, or what ATOMIK_SYNC says, or "full".
+
+    Raises:
+        ValueError: it is no level.
+    """
+    if sync not in {None, *LEVELS}:
+        msg = f"sync is {sync!r}; it takes {', '.join(map(repr, LEVELS))}, or None for what ATOMIK_SYNC says"
+        raise ValueError(msg)
+    return sync or os.environ.get("ATOMIK_SYNC") or LEVELS[0]
+
+
+def make_parents(path: str, sync: Sync | None) -> None:
+    """Make the directories above `path` that are missing.
+
+    Raises:
+        OSError: what mkdir(2) says, such as NotADirectoryError for a file in the way.
+    """
+    parent = os.path.dirname(path.rstrip("/")) or "."
+    if not os.path.isdir(parent):
+        make_folder(parent, sync)
+
+
+def make_folder(path: str, sync: Sync | None) -> None:
+    """Make a directory and those above it, if they are missing; a rival may be making them, too."""
+    above = os.path.dirname(path.rstrip("/")) or "."
+    if not os.path.isdir(above):
+        make_folder(above, sync)
+    with suppress(FileExistsError):
+        os.mkdir(path)
+    if level_of(sync) == "full":
+        sync_folder(above)
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,187 @@
+"""The outputs of one run of a task, staged: made together, published together or not at all."""
+
+from __future__ import annotations
+
+import collections.abc
+import copy
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeGuard, cast
+
+from luigi.local_target import LocalTarget
+from luigi.target import Target
+from luigi.task import flatten
+
+import atomik
+from atomik import Sync
+
+from ._errors import in_luigis_words
+from ._filesystem import filesystem
+from ._parents import LEVELS, level_of, make_parents
+from ._sigterm import discarded_on_sigterm
+from ._sweep import sweep
+from ._target import AtomicLocalTarget
+
+logger = logging.getLogger("luigi-interface")
+
+#: How long a rival that has published some of our outputs is waited for, in steps of so many seconds: it needs
+#: microseconds for the others, unless it was killed in between or takes back what it has published.
+_STEPS: Final = 20
+_STEP: Final = 0.05
+
+
+class StandIns:
+    """Stands in for a task's outputs while it runs: targets of the same kinds with staged paths.
+
+    Attributes:
+        paths: the staged path, which is absolute, for each output that has one, by :func:`key_of` it.
+    """
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self.paths = paths
+
+    def of(self, outputs: Any) -> Any:
+        """Return the same structure of targets as `outputs`, each local one replaced by what stands in for it."""
+        return _mapped(outputs, self._stand_in)
+
+    def _stand_in(self, target: Target) -> Target:
+        path = self._path_for(target) if is_staged(target) else None
+        if path is None:
+            return target
+        other: Any = copy.copy(target)
+        other.path = path + ("/" if os.fspath(other.path).endswith("/") else "")
+        if isinstance(other, AtomicLocalTarget):
+            # Published and synced with the others; until then it may be made anew.
+            other.overwrite = other.overwrite or None
+            other.sync = "off"
+            other.fs = filesystem("off")
+        return cast("Target", other)
+
+    def _path_for(self, target: LocalTarget) -> str | None:
+        return self.paths.get(key_of(target))
+
+
+class StagedOutputs(StandIns):
+    """The staged outputs of a run in this process, which publishes them.
+
+    Args:
+        outputs: what the task's own `output()` returned.
+    """
+
+    def __init__(self, outputs: Any) -> None:
+        super().__init__({})
+        self._outputs = _mapped(outputs, lambda target: target)  # a generator's are kept
+        self._targets: dict[str, LocalTarget] = {key_of(one): one for one in _flat(self._outputs) if is_staged(one)}
+        self._group = atomik.group(sync=_strongest(self._targets.values()))
+
+    @contextmanager
+    def published(self) -> Iterator[None]:
+        """Stage all outputs; at the end of the block publish all of them, or after an exception none.
+
+        Raises:
+            TargetExists: at the start, if one exists whose `overwrite` is False; at the end, if a rival has published some
+                of them meanwhile. (If it has published all of them, ours are discarded, and that is no error.)
+            atomik.NothingStagedError: the block ended, and not all outputs had been made.
+            OSError: whatever else Atomik or the kernel says; nothing is published.
+        """
+        with self._group:
+            with discarded_on_sigterm(self._group):
+                self.of(self._outputs)
+                yield
+                self._check()
+            self._publish()
+
+    def _path_for(self, target: LocalTarget) -> str:
+        key = key_of(target)
+        if key not in self.paths:
+            self._targets[key] = target
+            outer = min((other for other in self._targets if key.startswith(f"{other}/")), key=len, default=None)
+            if outer is None:
+                self.paths[key] = self._stage(target)
+            else:  # part of another output: it comes and goes with that one
+                self.paths[key] = self._path_for(self._targets[outer]) + key[len(outer) :]
+        return self.paths[key]
+
+    def _stage(self, target: LocalTarget) -> str:
+        path = os.fspath(target.path).rstrip("/")
+        # What is there is part of an incomplete set, or the task was not complete: it is replaced. What is not there must
+        # not be there at the end, either: a rival's outputs and ours are never mixed.
+        overwrite = os.path.lexists(path) and getattr(target, "overwrite", None) is not False
+        make_parents(path, getattr(target, "sync", None))
+        sweep(os.path.dirname(path) or ".")
+        try:
+            return str(self._group.path(path, overwrite=overwrite, follow_symlinks=False).open())
+        except atomik.FileAlreadyExistsError as error:
+            raise in_luigis_words(error) from error
+
+    def _check(self) -> None:
+        outputs = [*_flat(self._outputs), *self._targets.values()]
+        missing = {str(output): None for output in outputs if not _exists(self._stand_in(output))}
+        if missing:
+            msg = (
+                f"run() has ended without making {', '.join(missing)}: nothing is published. "
+                "In run(), make each output at the path of the target that self.output() returns there"
+            )
+            raise atomik.NothingStagedError(errno.ENOENT, msg, next(iter(missing)))
+
+    def _publish(self) -> None:
+        try:
+            self._group.publish()
+        except atomik.FileAlreadyExistsError as error:
+            for _ in range(_STEPS):
+                if all(map(_exists, _flat(self._outputs))):
+                    logger.info("Ours are discarded, since another process has published the same outputs: %s", error)
+                    return
+                time.sleep(_STEP)
+            raise in_luigis_words(error) from error
+
+
+def is_staged(target: Target) -> TypeGuard[LocalTarget]:
+    """Say whether a target is staged in a run: a local one that is to stay."""
+    return isinstance(target, LocalTarget) and not target.is_tmp
+
+
+def key_of(target: LocalTarget) -> str:
+    """Return what a target is known by: its path as it was given, whatever directory `run()` changes to."""
+    return os.path.normpath(target.path)
+
+
+def _exists(target: Target) -> bool:
+    return bool(target.exists())
+
+
+def _flat(outputs: Any) -> list[Target]:
+    return [output for output in flatten(outputs) if isinstance(output, Target)]
+
+
+def _strongest(targets: Iterable[LocalTarget]) -> Sync | None:
+    """Return the strongest level that one of the targets asks for; None where it is the same as for no target."""
+    levels = {level_of(getattr(target, "sync", None)) for target in targets} & set(LEVELS)
+    return cast("Sync", min(levels, key=LEVELS.index)) if levels else None
+
+
+def _mapped(structure: Any, change: Callable[[Target], Target]) -> Any:
+    """Return a copy of `structure`, with `change` of each target in it."""
+    match structure:
+        case Target():
+            return change(structure)
+        case dict():
+            same = copy.copy(structure)
+            same.update((key, _mapped(value, change)) for key, value in structure.items())
+            return same
+        case collections.abc.Mapping():
+            return {key: _mapped(value, change) for key, value in structure.items()}
+        case tuple() if hasattr(structure, "_make"):
+            return structure._make(_mapped(value, change) for value in structure)
+        case list() | tuple() | set() | frozenset():
+            return type(structure)(_mapped(value, change) for value in structure)
+        case str() | bytes():
+            return structure
+        case collections.abc.Iterable():
+            return [_mapped(value, change) for value in structure]
+        case _:
+            return structure
