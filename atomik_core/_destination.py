@@ -118,6 +118,8 @@ class Destination:
             above, name = self.made.pop()
             try:
                 os.rmdir(name, dir_fd=above)
+            except FileNotFoundError:
+                continue  # recorded, and not made
             except OSError:
                 self.made.clear()
 

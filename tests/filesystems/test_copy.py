@@ -198,8 +198,9 @@ def test_hard_links(mounts, target):
 
     one = (there / "b" / "one").stat()
     assert all(os.path.samestat(one, (there / "b" / name).stat()) for name in ("sub/link", "zlink"))
-    assert (there / "b" / "sub" / "two").stat().st_nlink == 1
     assert (there / "b" / "zlink").read_text() == "content"
+    if target != "bindfs":  # which answers from a cache for about a second
+        assert (there / "b" / "sub" / "two").stat().st_nlink == 1
 
 
 def test_hard_links_where_there_are_none(mounts):
