@@ -1,0 +1,31 @@
+"""Power cuts: nothing acknowledged is lost with "full", nothing is torn with "normal"."""
+
+from __future__ import annotations
+
+import pytest
+
+from faults.cuts import Filesystem, check_cuts_at_each_call, check_random_cuts
+from faults.scenarios import Scenario
+from support.traced import Traced
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.leaves_litter]
+
+FILE = Scenario("file", is_folder=False, overwrite=True)
+NEW_FILE = Scenario("file", is_folder=False, overwrite=False)
+FOLDER = Scenario("folder", is_folder=True, overwrite=True)
+BIG_FOLDER = Scenario("path", is_folder=True, overwrite=True, big=True)
+NORMAL = Scenario("folder", is_folder=True, overwrite=True, sync="normal")
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+@pytest.mark.parametrize("sync", ["full", "normal"])
+def test_cut_under_a_busy_process(filesystem: Filesystem, sync: str) -> None:
+    """Every version on the disk is whole, and with "full" it is the one last acknowledged, or a later one."""
+    check_random_cuts(filesystem, sync, cuts=10)
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+@pytest.mark.parametrize("scenario", [FILE, NEW_FILE, FOLDER, BIG_FOLDER, NORMAL], ids=str)
+def test_cut_at_each_call(traced: Traced, filesystem: Filesystem, scenario: Scenario) -> None:
+    """Old or new, whatever call the cut follows, even if all names have reached the disk; new, once it is done."""
+    check_cuts_at_each_call(traced, filesystem, scenario)
