@@ -1,0 +1,177 @@
+"""One job with staged outputs: stage, run the rule, check, publish; or leave everything as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
+from snakemake.io import is_flagged  # type: ignore[import-untyped]
+from snakemake.logging import logger  # type: ignore[import-untyped]
+
+import atomik
+
+from . import _checks, _links
+from ._flag import is_atomic
+from ._publish import publish
+from ._settings import current
+from ._staging import Staged, Staging, is_special
+from ._sweep import sweep
+
+#: Destinations that a failed job of this process has written to behind our back: Snakemake removes these, as ever.
+tainted: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A job of Snakemake, as far as it is known where its rule is run.
+
+    Attributes:
+        rule: its rule, with the flagged patterns of its outputs.
+        outputs: the paths of its outputs, in the same order.
+        wildcards: the values of its wildcards.
+        jobid: its number.
+        shadow_dir: the shadow directory that it runs in, if it does.
+    """
+
+    rule: Any
+    outputs: Any
+    wildcards: Any
+    jobid: Any
+    shadow_dir: str | None
+
+    def patterns(self) -> dict[str, Any]:
+        """Return the flagged pattern of the rule for each output."""
+        return {str(output): pattern for pattern, output in zip(self.rule.output, self.outputs, strict=True)}
+
+
+def run(call: Call, rule: Callable[[Any], None]) -> None:
+    """Run a job: ``rule(outputs)`` does its work, given the outputs at their staged paths.
+
+    Raises:
+        WorkflowError: an output is missing or not as it should be, or could not be published.
+        BaseException: whatever the rule raises.
+    """
+    patterns = call.patterns()
+    chosen = {output: pattern for output, pattern in patterns.items() if _can_be_staged(output, pattern)}
+    if not chosen:
+        rule(call.outputs)
+        return
+    settings = current()
+    base = settings.tmp_dir or os.path.join(os.fspath(call.rule.workflow.persistence.path), "atomik")
+    if settings.tmp_dir:
+        sweep(base)  # may be a disk of this node, which only its own jobs see
+    with Staging(base, chosen=settings.tmp_dir is not None) as staging:
+        # Directories first: what lies in one is staged in it.
+        for output in sorted(chosen, key=lambda output: not is_flagged(chosen[output], "directory")):
+            folder = is_flagged(chosen[output], "directory")
+            staged = staging.add(output, folder=folder, absolute=call.shadow_dir is not None)
+            tainted.discard(staged.destination)
+            if is_flagged(chosen[output], "update") and staged.before and not staged.nested:
+                atomik.copy(staged.destination, staged.path, sync="off")
+        shown = {output: staged.shown for output, staged in staging.outputs.items()}
+        try:
+            rule(type(call.outputs)(toclone=call.outputs, custom_map=lambda output: shown.get(str(output), output)))
+            made = _made(call, patterns, staging)
+            _checks.refuse_wrong_kind(call.rule, call.wildcards, made)
+            _checks.refuse_not_ensured(call.rule, call.wildcards, patterns, made)
+        except BaseException:
+            tainted.update(staged.destination for staged in staging.outputs.values() if staged.has_changed())
+            if call.rule.workflow.execution_settings.keep_incomplete:
+                _keep(call, staging, "--keep-incomplete")
+            raise
+        try:
+            publish(made)
+        except Exception as error:
+            _keep(call, staging, "its outputs could not be published")
+            msg = f"The outputs of rule {call.rule.name} are complete, but could not be published."
+            raise WorkflowError(msg, error, rule=call.rule) from error
+        if call.shadow_dir is not None:
+            for staged in staging.outputs.values():
+                _show_in_shadow(call.shadow_dir, staged)
+
+
+def _can_be_staged(output: str, pattern: Any) -> bool:
+    if not is_atomic(pattern) or is_special(output):
+        return False
+    # What a link leads to is updated where it is.
+    return not (is_flagged(pattern, "update") and os.path.islink(output))
+
+
+def _made(call: Call, patterns: dict[str, Any], staging: Staging) -> list[Staged]:
+    """Return what there is to be published.
+
+    Raises:
+        MissingOutputException: an output of the job is missing, be it atomic or not.
+    """
+    outputs = list(staging.outputs.values())
+    for staged in outputs:
+        if call.shadow_dir is not None and not os.path.lexists(staged.path):
+            _adopt_from_shadow(call.shadow_dir, staged)
+        if is_flagged(patterns[staged.output], "touch") and not os.path.lexists(staged.path):
+            _create(staged)
+    _links.repair(outputs)
+    made = [staged for staged in outputs if _checks.exists(staged, outputs)]
+    behind = [staged for staged in outputs if staged.has_changed()]
+    if behind:
+        _warn(call, behind)
+    missing = [_checks.missing(staged) for staged in outputs if staged not in made and staged not in behind]
+    missing += [
+        f"{output} (missing locally)"
+        for output, pattern in patterns.items()
+        if output not in staging.outputs and not _is_there(call, output, pattern)
+    ]
+    _checks.refuse_missing(call.rule, call.jobid, missing)
+    return made
+
+
+def _is_there(call: Call, output: str, pattern: Any) -> bool:
+    """Say whether an output that is not staged needs nothing more, or is there."""
+    if pattern.is_storage or any(is_flagged(pattern, flag) for flag in ("touch", "pipe", "service")):
+        return True
+    return os.path.exists(os.path.join(call.shadow_dir or "", output))
+
+
+def _create(staged: Staged) -> None:
+    """Make what ``touch()`` makes."""
+    if staged.folder:
+        os.makedirs(staged.path)
+    else:
+        with open(staged.path, "xb"):
+            pass
+
+
+def _warn(call: Call, outputs: Sequence[Staged]) -> None:
+    logger.warning(
+        f"Rule {call.rule.name} wrote directly to outputs that are flagged atomic(), so that a part of them could be seen: "
+        f"{', '.join(staged.output for staged in outputs)}. A final path was probably taken from params or is written out in the rule. Repair: take "
+        'it from {output} where the rule runs, such as "$(dirname {output[0]})" in the shell command; or do not flag it.'
+    )
+
+
+def _keep(call: Call, staging: Staging, reason: str) -> None:
+    kept = staging.keep()
+    if kept:
+        logger.warning(f"What rule {call.rule.name} has made is kept in {', '.join(kept)} ({reason}).")
+
+
+def _adopt_from_shadow(shadow_dir: str, staged: Staged) -> None:
+    """Take what the rule made in its shadow directory under the final name, which is no less hidden than our path."""
+    shadow = os.path.join(shadow_dir, staged.output)
+    if os.path.lexists(shadow) and os.path.realpath(shadow) != os.path.realpath(staged.destination):
+        shutil.move(shadow, staged.path)
+
+
+def _show_in_shadow(shadow_dir: str, staged: Staged) -> None:
+    """Let Snakemake find in the shadow directory what is published already: as a link, which it then leaves alone."""
+    shadow = os.path.join(shadow_dir, staged.output)
+    if os.path.realpath(shadow) == os.path.realpath(staged.destination):
+        return
+    if os.path.lexists(shadow):
+        atomik.remove(shadow, sync="off")
+    folder = os.path.dirname(shadow)
+    os.makedirs(folder, exist_ok=True)
+    os.symlink(os.path.relpath(staged.destination, os.path.realpath(folder)), shadow)

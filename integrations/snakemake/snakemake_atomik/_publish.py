@@ -1,0 +1,78 @@
+"""Publishing what a job has made: all of it in one group, each output as it was made."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import Any
+
+import atomik
+
+from . import _ground
+from ._settings import current
+from ._staging import Staged
+
+#: What Snakemake puts into a directory to keep the time of its making; here before it is published, not after.
+_TIMESTAMP = ".snakemake_timestamp"
+
+
+def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
+    """Publish all of these outputs, each of which exists at its staged path, or none.
+
+    Files and folders are one group: synced together, then renamed one after the other. Links come last, since they may
+    point to these. Where the filesystem has no RENAME_EXCHANGE, which a group needs for what exists already (NFS), such
+    outputs follow one by one: a file still replaces the old one in one instant, an old directory is taken away first.
+
+    Args:
+        outputs: what to publish.
+        timestamps: put Snakemake's time stamp into directories.
+
+    Raises:
+        AtomikError, OSError: what :func:`atomik.path` raises; then nothing is published, unless it says so.
+    """
+    outer = [staged for staged in outputs if not staged.nested]
+    for staged in outer:
+        _touch(staged.path, timestamps=timestamps)
+    links = [staged for staged in outer if os.path.islink(staged.path)]
+    single = [staged for staged in outer if staged not in links and _is_in_the_way(staged)]
+    sync = current().sync
+    with atomik.group(sync=sync) as group:
+        for staged in outer:
+            if staged not in links and staged not in single:
+                with group.path(staged.destination, overwrite=True, follow_symlinks=False, **_how(staged)) as path:
+                    os.rename(staged.path, path)
+    for staged in single:
+        if os.path.isdir(staged.path):
+            _take_away(staged.destination)
+        with atomik.path(staged.destination, overwrite=True, follow_symlinks=False, sync=sync, **_how(staged)) as path:
+            os.rename(staged.path, path)
+    for staged in links:
+        if staged.folder:
+            _take_away(staged.destination)
+        atomik.rename(staged.path, staged.destination, overwrite=True, sync=sync)
+
+
+def _how(staged: Staged) -> dict[str, Any]:
+    """Say from where an output is published, and that it keeps the mode that it was made with."""
+    return {"tmp_dir": staged.tmp_dir, "permissions": stat.S_IMODE(os.lstat(staged.path).st_mode)}
+
+
+def _touch(path: str, *, timestamps: bool) -> None:
+    """Give an output the time of now: what was unpacked or copied may be older than the job's input."""
+    if timestamps and os.path.isdir(path) and not os.path.islink(path):
+        path = os.path.join(path, _TIMESTAMP)
+        with open(path, "a", encoding="ascii"):
+            pass
+    os.utime(path, follow_symlinks=False)
+
+
+def _is_in_the_way(staged: Staged) -> bool:
+    """Say whether it replaces something on a filesystem without RENAME_EXCHANGE."""
+    return os.path.lexists(staged.destination) and not _ground.can_exchange(os.path.dirname(staged.destination))
+
+
+def _take_away(path: str) -> None:
+    """Remove an old directory, if there is one: in one instant, but before the new one is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        atomik.remove(path, sync="off")
