@@ -293,15 +293,11 @@ def demo(base: Path, scratch: Path) -> bool:
     account.title(f"2. Kill -9 it {KILLS} times while it writes, each time in a new place: whole or absent.")
     account.kill(new_places(scratch), "--without-tests", within=seconds, absent=True)
 
-    account.title(
-        f"   Kill -9 it {KILLS} times while it overwrites a copy of the index: old or new, always whole."
-    )
+    account.title(f"   Kill -9 it {KILLS} times while it overwrites a copy of the index: old or new, always whole.")
     copy = shutil.copytree(index, scratch / "copy")
     account.kill(itertools.repeat(copy), "--without-tests", "--overwrite", within=seconds)
 
-    account.title(
-        f"3. Overwrite the index twice while {READERS} readers look all the time: only whole versions."
-    )
+    account.title(f"3. Overwrite the index twice while {READERS} readers look all the time: only whole versions.")
     account.replace(index, ("--without-tests",), ())
 
     if importlib.util.find_spec("luigi_atomik"):

@@ -133,9 +133,7 @@ def write_index(out: Path, sources: Sequence[tuple[str, str, Path]], *, overwrit
     """Publish the file and the folder, each when it is complete."""
     indexed = []
     with (
-        atomik.file(
-            out / "modules.csv", overwrite=overwrite, parents=True, encoding="utf-8", newline=""
-        ) as file,
+        atomik.file(out / "modules.csv", overwrite=overwrite, parents=True, encoding="utf-8", newline="") as file,
         atomik.folder(out / "by_package", overwrite=overwrite, parents=True) as folder,
     ):
         table = csv.writer(file)
@@ -155,13 +153,9 @@ def write_index(out: Path, sources: Sequence[tuple[str, str, Path]], *, overwrit
 def main() -> None:
     """Read the command line, write the index and say what is in it."""
     parser = argparse.ArgumentParser(description="Index the standard library of the Python that runs this.")
-    parser.add_argument(
-        "out", type=Path, metavar="OUT", help="where modules.csv and by_package/ are published"
-    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="where modules.csv and by_package/ are published")
     parser.add_argument("--overwrite", action="store_true", help="replace the index that is there")
-    parser.add_argument(
-        "--without-tests", action="store_true", help="leave out the library's own test suites"
-    )
+    parser.add_argument("--without-tests", action="store_true", help="leave out the library's own test suites")
     options = parser.parse_args()
 
     sources = find_modules(tests=not options.without_tests)

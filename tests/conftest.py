@@ -16,9 +16,7 @@ pytest_plugins = ["support.filesystems"]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a test says that it leaves something on purpose."""
-    config.addinivalue_line(
-        "markers", "leaves_litter: leaves staging entries or kept work behind, on purpose"
-    )
+    config.addinivalue_line("markers", "leaves_litter: leaves staging entries or kept work behind, on purpose")
     config.addinivalue_line("markers", "leaks_descriptors: leaves descriptors open, on purpose")
 
 

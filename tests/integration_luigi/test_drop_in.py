@@ -122,3 +122,28 @@ def test_luigi_is_not_imported_before_a_target_is_used(module):
     done = run(f"import sys, {module}; print('luigi' in sys.modules, luigi_atomik.AtomicLocalTarget.__name__)")
 
     assert (0, "False AtomicLocalTarget\n") == (done.code, done.out), done.err
+
+
+@pytest.mark.system
+def test_a_forked_task_process_has_nothing_left_to_import(tmp_path):
+    """What a first publication needs is loaded before Luigi forks, so that not every task pays for it."""
+    source = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+from luigi_atomik import AtomicLocalTarget, AtomicOutputs
+AtomicLocalTarget(sys.argv[1] + "/x").exists()
+if os.fork() == 0:
+    before = set(sys.modules)
+    for name in "ab":
+        with AtomicLocalTarget(f"{sys.argv[1]}/{name}").open("w") as file:
+            file.write("x")
+    with AtomicLocalTarget(sys.argv[1] + "/c").folder():
+        pass
+    sys.stdout.write(f"{sorted(set(sys.modules) - before)}")
+    sys.stdout.flush()
+    os._exit(0)
+os.wait()
+"""
+    done = run(source, tmp_path)
+
+    assert (0, "[]") == (done.code, done.out), done.err
