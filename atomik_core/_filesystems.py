@@ -7,24 +7,20 @@ from typing import Final, Literal, TypeAlias
 from . import _mounts, _syscalls
 
 _EXT4, _XFS, _BTRFS, _F2FS, _TMPFS = 0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994
+_OVERLAY, _RAMFS, _ZFS, _BCACHEFS = 0x794C7630, 0x858458F6, 0x2FC12FC1, 0xCA451A4E
+_FAT, _EXFAT, _NTFS3, _JFS, _NILFS, _UBIFS = 0x4D44, 0x2011BAB0, 0x7366746E, 0x3153464A, 0x3434, 0x24051905
 _NFS, _LUSTRE, _CEPH = 0x6969, 0x0BD00BD0, 0x00C36400
-_OVERLAY = 0x794C7630
-_FUSE, _NINEP, _CIFS, _SMB2, _SMB, _VBOXSF, _AFS = (
-    0x65735546,
-    0x01021997,
-    0xFF534D42,
-    0xFE534D42,
-    0x517B,
-    0x786F4256,
-    0x5346414F,
-)
 
 #: How far a lock reaches: over every process that can see the directory; on files only, directories' locks staying on one
 #: host; or nobody can say.
 Locks: TypeAlias = Literal["exact", "files", "unknown", "none"]
 
+#: Everything else may be shared with other hosts (FUSE, 9p, CIFS, GPFS, BeeGFS, GFS2, what comes tomorrow): nobody can say.
+_LOCAL: Final = {
+    *(_EXT4, _XFS, _BTRFS, _F2FS, _TMPFS, _OVERLAY, _RAMFS, _ZFS, _BCACHEFS),
+    *(_FAT, _EXFAT, _NTFS3, _JFS, _NILFS, _UBIFS),
+}
 _BY_FILES: Final = {_NFS, _LUSTRE, _CEPH}
-_UNKNOWN: Final = {_FUSE, _NINEP, _CIFS, _SMB2, _SMB, _VBOXSF, _AFS}
 
 
 def is_trusted(fd: int) -> bool:
@@ -61,8 +57,8 @@ def reach_of_locks(fd: int) -> Locks:
     NFS sends a file's locks to the server unless it is mounted with local_lock (nfs(5)); a directory's never.
     """
     magic = _syscalls.filesystem_magic(fd)
-    if magic in _UNKNOWN or magic is None:
-        return "unknown"
-    if magic in _BY_FILES:
-        return "unknown" if _mounts.has_local_locks(fd) else "files"
-    return "exact"
+    if magic in _LOCAL:
+        return "exact"
+    if magic in _BY_FILES and not _mounts.has_local_locks(fd):
+        return "files"
+    return "unknown"

@@ -266,7 +266,8 @@ def test_a_central_scheduler_and_two_workers_make_everything(luigi):
     workers = [luigi.start("--workers", "2", "--worker-keep-alive", scheduler=url) for _ in range(2)]
     codes = {luigi.finish(worker) for worker in workers}
 
-    assert codes <= {0, 10, 25}, luigi.log()  # what the other one does, or has done, is not run here
+    # All other codes say, one way or another, that a task was left to the other process.
+    assert not codes & {30, 35, 40}, luigi.log()
     luigi.assert_whole(*JOBS)
 
 
