@@ -41,6 +41,12 @@ def descriptors(process: int | Literal["self"] = "self") -> dict[int, str]:
     return found
 
 
+def children() -> set[int]:
+    """Find the child processes of this process, also those that have ended and nobody has waited for."""
+    threads = Path("/proc/self/task").iterdir()
+    return {int(child) for thread in threads for child in (thread / "children").read_text().split()}
+
+
 def litter(directory: Path) -> list[Path]:
     """Whatever in DIRECTORY, at any depth, bears a name that only a leftover or kept work of Atomik has."""
     return sorted(
