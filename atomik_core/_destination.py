@@ -123,6 +123,10 @@ class Destination:
             except OSError:
                 self.made.clear()
 
+    def was_removed(self) -> bool:
+        """Say whether the open directory has been removed meanwhile."""
+        return os.fstat(self.directory).st_nlink == 0
+
     def stat(self) -> os.stat_result | None:
         """Return what stands at the destination (a symbolic link itself), or None."""
         try:

@@ -214,9 +214,14 @@ class Phases:
                 last = self._stagings[-1]
                 self._replaced = _placing.swap_in(last, target, self._kind, links=not self._follow)
         except OSError as error:
-            if error.errno != errno.EXDEV or self._tmp_dir is None or len(self._stagings) > 1:
+            if error.errno == errno.ENOENT and self._parents and target.was_removed():
+                target.open(
+                    self._fds, parents=True
+                )  # an unnamed file does not keep a rival from taking its parents back
+            elif error.errno == errno.EXDEV and self._tmp_dir is not None and len(self._stagings) == 1:
+                self._bring(self._copied, self._sibling())
+            else:
                 raise
-            self._bring(self._copied, self._sibling())
             self._place()
 
     def _copied(self, sibling: Staging) -> None:

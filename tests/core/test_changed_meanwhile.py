@@ -233,3 +233,17 @@ def test_appears_and_vanishes(tmp_path, folder_shape):
         folder_shape.publish(tmp_path / "a", str(number), overwrite=True)
 
     assert folder_shape.read(tmp_path / "a") == "19"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_parents_taken_back_by_a_rival(tmp_path, overwrite):
+    """A file in parents that a rival made, and took back when it was discarded, is published: they are made again."""
+    rival = atomik.file(tmp_path / "new" / "deep" / "a", parents=True)
+    rival.open()
+    with atomik.file(tmp_path / "new" / "deep" / "b", parents=True, overwrite=overwrite) as f:
+        f.write("hours")
+        rival.discard()
+        assert not (tmp_path / "new").exists()
+
+    assert (tmp_path / "new" / "deep" / "b").read_text() == "hours"
+    assert os.listdir(tmp_path / "new" / "deep") == ["b"]
