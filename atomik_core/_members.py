@@ -45,15 +45,9 @@ class Member(Publication[H_co]):
         """
         if self._identity is not None or (self._state == "open" and self._is_foreign()):
             return
-        if self._state != "open":
-            msg = f"{self._target.path!r} cannot be published: the publication is {self._state}"
-            raise ValueError(msg)
+        self._require_open()
         try:
-            default_mode = self._seal()
-            self._reached("sealed")
-            _plugins.before_publish(self)
-            self._arrive()
-            self._inherit(default_mode)
+            self._complete()
             staging = self._stagings[-1]
             status = os.fstat(staging.content)
             if isinstance(staging, Shared) and self._backup is None:

@@ -103,15 +103,9 @@ class Publication(Phases, Generic[H_co]):
         """
         if self._state == "published" or (self._state == "open" and self._is_foreign()):
             return
-        if self._state != "open":
-            msg = f"{self._target.path!r} cannot be published: the publication is {self._state}"
-            raise ValueError(msg)
+        self._require_open()
         try:
-            default_mode = self._seal()
-            self._reached("sealed")
-            _plugins.before_publish(self)
-            self._arrive()
-            self._inherit(default_mode)
+            self._complete()
             self._sync_content()
             self._commit()
             self._state = "published"
@@ -153,6 +147,19 @@ class Publication(Phases, Generic[H_co]):
     def _reached(self, step: Step) -> None:
         if testing.watchers:
             testing.reached(self, step)
+
+    def _require_open(self) -> None:
+        if self._state != "open":
+            msg = f"{self._target.path!r} cannot be published: the publication is {self._state}"
+            raise ValueError(msg)
+
+    def _complete(self) -> None:
+        """Take the content as it is now, let plugins add to it or veto it, and bring it to where it is published from."""
+        default_mode = self._seal()
+        self._reached("sealed")
+        _plugins.before_publish(self)
+        self._arrive()
+        self._inherit(default_mode)
 
     def _is_foreign(self) -> bool:
         """Say whether this is a forked child's copy of its parent's publication."""

@@ -58,9 +58,7 @@ class _Snapshot(AbstractContextManager[Path]):
             if not stat.S_ISDIR(mode):
                 msg = "Only files and folders have versions, and this is a device, FIFO or socket"
                 raise OSError(errno.EINVAL, msg, self._path)
-            if _filesystems.reach_of_locks(fd) != "exact":
-                raise _explain.unsupported(fd, self._path, "flock", errno.ENOLCK)
-            held = _locks.share(fd)
+            held = _locks.share(fd) if _filesystems.reach_of_locks(fd) == "exact" else None
             if held is None:
                 raise _explain.unsupported(fd, self._path, "flock", errno.ENOLCK)
             # By the rule: it may have been replaced, and be about to be removed, since it was opened.
