@@ -1,0 +1,126 @@
+"""The factory's part of a test session: where its builds are, in every process; what is removed and told at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from . import plugin
+from ._builds import clear, prune
+from ._factory import AtomicTmpFactory, ChangeGuard
+from ._run import Places, Run, events, kept_directory, places_of
+
+#: What the controller of xdist tells its workers under this name.
+_TOLD: Final = "atomic_tmp_factory"
+
+
+def clear_builds(config: pytest.Config) -> None:
+    """Remove all kept builds that no other run uses; those that one does are not used again."""
+    kept = kept_directory(config)
+    if kept is not None:
+        clear(kept)
+
+
+def tell_worker(node: Any) -> None:
+    """Give a worker the controller's places; one on another machine has places of its own, and keeps nothing."""
+    config: pytest.Config = node.config
+    _keep(config)
+    factory = getattr(config, "_tmp_path_factory", None)  # as xdist finds its workers' base directories
+    if factory is None or not node.gateway.spec.popen:
+        node.workerinput[_TOLD] = None
+        return
+    places = config.stash[plugin._places] = places_of(config, factory.getbasetemp())
+    node.workerinput[_TOLD] = [str(places.run), None if places.kept is None else str(places.kept)]
+
+
+@contextmanager
+def join(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
+    """Yield the factory of this process; afterwards others may remove what it has used."""
+    config = request.config
+    told = getattr(config, "workerinput", {}).get(_TOLD)
+    if told is not None:
+        run, kept = told
+        places = Places(Path(run), None if kept is None else Path(kept))
+    else:
+        _keep(config)
+        places = places_of(config, request.getfixturevalue("tmp_path_factory").getbasetemp())
+        if hasattr(config, "workerinput"):
+            places = places._replace(kept=None)  # where no controller would ever remove anything
+    config.stash[plugin._places] = places
+    worker = getattr(config, "workerinput", {}).get("workerid", "main")
+    factory = AtomicTmpFactory(config, Run(config, worker, places))
+    guard = ChangeGuard(factory)
+    config.pluginmanager.register(guard)
+    try:
+        yield factory
+    finally:
+        config.pluginmanager.unregister(guard)
+        factory._close()
+
+
+def finish(config: pytest.Config, places: Places) -> list[str]:
+    """Remove what need not be kept for the next run; return the lines of the summary."""
+    noted = list(events(places.run))
+    if not noted:
+        return []
+    lines = _summary(noted)
+    if places.kept is not None:
+        used = {Path(event["folder"]) for event in noted}
+        removed: dict[str, int] = {}
+        for build in prune(places.kept, _keep(config), used):
+            removed[build.name] = removed.get(build.name, 0) + 1
+        lines += [f"{name}: removed {count} that were used last longest ago" for name, count in removed.items()]
+    return lines
+
+
+def _keep(config: pytest.Config) -> int:
+    """Return how many builds of each name are kept."""
+    try:
+        keep = int(config.getini("atomik_keep_builds"))
+    except (ValueError, TypeError) as error:
+        msg = f"the ini option atomik_keep_builds is not a number: {error}"
+        raise pytest.UsageError(msg) from None
+    if keep < 0:
+        msg = f"the ini option atomik_keep_builds is how many builds of each name to keep, so not {keep}"
+        raise pytest.UsageError(msg)
+    return keep
+
+
+def _summary(noted: list[dict[str, Any]]) -> list[str]:
+    """Say of each build who built it, in how long, and who used it."""
+    lines = []
+    for folder in dict.fromkeys(event["folder"] for event in noted):
+        here = [event for event in noted if event["folder"] == folder]
+        name = here[0]["name"]
+        lines += [
+            f"{name}: failed in {event['worker']}: {event['error']}" for event in here if event["event"] == "failed"
+        ]
+        lines += [f"{name}: {who} was killed while it built" for who in _killed(here)]
+        lines += [
+            f"{name}: was changed by a test in {event['worker']}" for event in here if event["event"] == "changed"
+        ]
+        there = [event for event in here if event["event"] in {"built", "reused"}]
+        if not there:
+            continue
+        built = next((event for event in there if event["event"] == "built"), None)
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(there[0]["began"]))
+        origin = f"built by {built['worker']}" if built else f"built by another run at {began}"
+        reused = sorted({event["worker"] for event in there if event["event"] == "reused"})
+        use = f", reused by {', '.join(reused)}" if reused else ""
+        lines.append(f"{name}: {origin} in {there[0]['seconds']:.2f} s{use}")
+    return lines
+
+
+def _killed(here: list[dict[str, Any]]) -> list[str]:
+    """Name the processes that have begun to build, and neither ended nor failed."""
+    begun = [f"{event['worker']} (pid {event['pid']})" for event in here if event["event"] == "begun"]
+    for event in here:
+        who = f"{event['worker']} (pid {event['pid']})"
+        if event["event"] in {"built", "failed", "ended"} and who in begun:
+            begun.remove(who)
+    return begun
