@@ -114,7 +114,7 @@ def test_it(number, atomic_tmp_factory):
 
 
 def test_a_builder_that_is_killed_harms_only_its_own_test(project):
-    """kill -9 in the middle: its test fails with its worker, another worker builds, and nothing is left of the half."""
+    """Kill -9 in the middle: its test fails with its worker, another worker builds, and nothing is left of the half."""
     project.write("test_it.py", KILLED)
 
     run = project.run("-n", "4", "-v", basetemp(project))
@@ -325,7 +325,9 @@ def test_other(atomic_tmp_factory):
 
 def test_several_runs_at_once_build_once_with_a_key(project):
     """Three runs of two workers each; a run that is killed meanwhile takes only itself along."""
-    project.write("test_it.py", MANY.replace("data):", "kept):").replace("(data /", "(kept /").replace("data.name", "kept.name"))
+    project.write(
+        "test_it.py", MANY.replace("data):", "kept):").replace("(data /", "(kept /").replace("data.name", "kept.name")
+    )
     project.write(
         "conftest.py",
         f"{CONFTEST}\n@pytest.fixture(scope='session')\ndef kept(atomic_tmp_factory):\n"
@@ -341,7 +343,7 @@ def test_several_runs_at_once_build_once_with_a_key(project):
 
 
 def test_a_run_that_is_killed_while_it_builds_leaves_the_others_to_build(project):
-    """kill -9 of the whole run that has the lock; the run that waits for it goes on at once."""
+    """Kill -9 of the whole run that has the lock; the run that waits for it goes on at once."""
     project.write(
         "test_it.py",
         """
@@ -361,7 +363,7 @@ def test_it(atomic_tmp_factory):
     first = project.start(f"--basetemp={project.path / 'base1'}")
     wait_until(lambda: project.lines("calls"), "the first build")
     second = project.start("-v", f"--basetemp={project.path / 'base2'}")
-    wait_until(lambda: (project.path / "base2" / "atomic_tmp_factory" / "names").exists(), "the second run's wait")
+    wait_until((project.path / "base2" / "atomic_tmp_factory" / "names").exists, "the second run's wait")
 
     os.kill(first.pid, 9)
     first.finish()

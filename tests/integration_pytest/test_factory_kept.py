@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from support.needs import need_root
 from support.pytest_runs import Project, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -179,7 +178,9 @@ def test_cache_clear_clears(project):
     assert built_by(project, "--cache-clear") == 1
     project.write(
         "test_it.py",
-        TEST.replace("    log(", "    if number == 2:\n        time.sleep(1)\n        os.kill(os.getpid(), 9)\n    log(", 2).replace(
+        TEST.replace(
+            "    log(", "    if number == 2:\n        time.sleep(1)\n        os.kill(os.getpid(), 9)\n    log(", 2
+        ).replace(
             "    if number == 2:\n        time.sleep(1)\n        os.kill(os.getpid(), 9)\n    log(", "    log(", 1
         ),
     )
@@ -215,11 +216,9 @@ def test_the_cache_directory_is_where_pytest_is_told_to_have_it(project):
 
 def test_a_cache_that_cannot_be_written_is_no_cache(project):
     """A checkout that is read-only: pytest's own warning, and a build of this run."""
-    project.write("no-directory", "")
+    run = project.run("-W", "default", "-o", "cache_dir=/proc/cache", f"--basetemp={project.path / 'base'}")
 
-    run = project.run("-W", "default", "-o", "cache_dir=no-directory/cache", f"--basetemp={project.path / 'base'}")
-
-    assert run.outcomes()["passed"] == 4, run.out
+    assert run.outcomes().get("passed") == 4, run.out
     assert "atomic_tmp_factory keeps nothing for the next run" in run.out
     assert len(project.lines("calls")) == 1
 
@@ -233,7 +232,7 @@ def test_a_number_of_builds_that_is_none_is_an_error_at_once(project, value, wor
     run = project.run("-n", workers, f"--basetemp={project.path / 'base'}")
 
     assert run.code != 0
-    assert "the ini option atomik_keep_builds is" in run.out
+    assert "ERROR: the ini option atomik_keep_builds" in run.out
     assert project.lines("calls") == []
 
 
@@ -249,13 +248,3 @@ def test_the_directory_of_a_run_that_pytest_removes_at_its_end(project):
     assert run.outcomes() == {"passed": 4}, run.out
     assert re.search(r"data: built by gw\d in", run.out)
     assert [path for path in temporary.rglob("*") if "atomic_tmp_factory" in path.name] == []
-
-
-def test_builds_of_old_runs_go_with_their_directories(project):
-    """Read-only as they are, and for a user who is not root, too: pytest removes all but the last ones of its directories."""
-    need_root()
-    project.write("pytest.ini", "[pytest]\ntmp_path_retention_count = 1\n")
-    project.write("key", "None")
-    for folder in (project.path, *project.path.parents):
-        if folder.stat().st_mode & 0o001 == 0:
-            pytest.skip(f"{folder} is not open to other users")

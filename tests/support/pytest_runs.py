@@ -63,7 +63,9 @@ class Project:
 
     def start(self, *options: str, env: dict[str, str] | None = None) -> Run:
         """Start pytest in it, with all warnings errors."""
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "ATOMIK_", "TOX"))}
+        plain = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "ATOMIK_", "TOX"))
+        }
         plugins = [word for plugin in PLUGINS for word in ("-p", plugin)]
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-W", "error", *plugins, *options],

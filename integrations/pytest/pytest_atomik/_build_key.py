@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import linecache
 import os
 import stat
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 #: What a key is made of.
@@ -58,9 +60,13 @@ def describe_builder(build: Callable[..., object]) -> Builder:
         source = textwrap.dedent(inspect.getsource(function)).strip()
     except (OSError, TypeError):
         return Builder(name, name, False, arguments)
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    where = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})" if code else ""
-    return Builder(f"{name}{where}", f"{name}\n{source}", True, arguments)
+    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return Builder(name, f"{name}\n{source}", True, arguments)
+    label = f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
+    # Of two lambdas in one line, the source is the line.
+    body = _body(code) if code.co_name == "<lambda>" else ""
+    return Builder(label, f"{name}\n{source}\n{body}", True, arguments)
 
 
 def digest_of(value: Key, hash_path: Callable[[Path], str]) -> str:
@@ -104,6 +110,22 @@ def _name(function: Any) -> str:
     kind = type(function)
     qualified = getattr(function, "__qualname__", kind.__qualname__)
     return f"{getattr(function, '__module__', kind.__module__)}.{qualified}"
+
+
+def _body(code: CodeType) -> str:
+    """Return the text of what a lambda evaluates; nothing where Python was told to forget where that is."""
+    begins, ends = [], []
+    for line, end_line, column, end_column in code.co_positions():
+        if line is not None and column is not None and end_line is not None and end_column and end_column > column:
+            begins.append((line, column))
+            ends.append((end_line, end_column))
+    if not begins:
+        return ""
+    (first, column), (last, end_column) = min(begins), max(ends)
+    lines = [linecache.getline(code.co_filename, number).encode() for number in range(first, last + 1)]
+    lines[-1] = lines[-1][:end_column]
+    lines[0] = lines[0][column:]
+    return b"".join(lines).decode(errors="replace")
 
 
 def _encode(value: Any, hash_path: Callable[[Path], str]) -> bytes:

@@ -27,6 +27,7 @@ from ._build_lock import wait
 from ._builds import Build, Kind, Record
 from ._read_only import changes, is_writable, state_of, unprotect
 from ._run import Failure, Run
+from ._write_guard import guard, lift
 
 T = TypeVar("T")
 
@@ -163,7 +164,10 @@ class AtomicTmpFactory:
         if used is None or used.is_obsolete() or not used.is_there():
             kept = None if key is None else self._run.keep()
             used = self._used[digest] = self._find_or_make(kind, name, digest, builder, make, kept)
-            self._held.append(used)
+            if kept is None:
+                used.lock.release()  # nobody removes it before the run is over
+            else:
+                self._held.append(used)
             self._look_at(used)
         return used
 
@@ -255,9 +259,10 @@ class AtomicTmpFactory:
     # What must not change.
 
     def _look_at(self, build: Build) -> None:
-        """Remember what is in a build that this process could change, read-only or not."""
+        """Protect a build that this process could change, read-only or not, and remember what is in it."""
         if is_writable(build.content):
             self._states[build] = state_of(build.folder)
+            guard([build.folder])
 
     def _find_changes(self) -> str:
         """Say what was changed since this was called last, and have it built again for who asks from now on."""
@@ -278,6 +283,7 @@ class AtomicTmpFactory:
     def _close(self) -> None:
         """Let others remove what was used."""
         found = self._find_changes()
+        lift(build.folder for build in self._states)
         for build in self._held:
             build.lock.release()
         if found:

@@ -29,7 +29,6 @@ def clear_builds(config: pytest.Config) -> None:
 def tell_worker(node: Any) -> None:
     """Give a worker the controller's places; one on another machine has places of its own, and keeps nothing."""
     config: pytest.Config = node.config
-    _keep(config)
     factory = getattr(config, "_tmp_path_factory", None)  # as xdist finds its workers' base directories
     if factory is None or not node.gateway.spec.popen:
         node.workerinput[_TOLD] = None
@@ -47,7 +46,6 @@ def join(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
         run, kept = told
         places = Places(Path(run), None if kept is None else Path(kept))
     else:
-        _keep(config)
         places = places_of(config, request.getfixturevalue("tmp_path_factory").getbasetemp())
         if hasattr(config, "workerinput"):
             places = places._replace(kept=None)  # where no controller would ever remove anything
@@ -72,23 +70,10 @@ def finish(config: pytest.Config, places: Places) -> list[str]:
     if places.kept is not None:
         used = {Path(event["folder"]) for event in noted}
         removed: dict[str, int] = {}
-        for build in prune(places.kept, _keep(config), used):
+        for build in prune(places.kept, config.stash[plugin._keep_builds], used):
             removed[build.name] = removed.get(build.name, 0) + 1
-        lines += [f"{name}: removed {count} that were used last longest ago" for name, count in removed.items()]
+        lines += [f"{name}: {count} older removed from the cache" for name, count in removed.items()]
     return lines
-
-
-def _keep(config: pytest.Config) -> int:
-    """Return how many builds of each name are kept."""
-    try:
-        keep = int(config.getini("atomik_keep_builds"))
-    except (ValueError, TypeError) as error:
-        msg = f"the ini option atomik_keep_builds is not a number: {error}"
-        raise pytest.UsageError(msg) from None
-    if keep < 0:
-        msg = f"the ini option atomik_keep_builds is how many builds of each name to keep, so not {keep}"
-        raise pytest.UsageError(msg)
-    return keep
 
 
 def _summary(noted: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _watched: pytest.StashKey[AtomicTmp] = pytest.StashKey()
 _current_test: pytest.StashKey[pytest.Item] = pytest.StashKey()
 _attempts: pytest.StashKey[int] = pytest.StashKey()
+_keep_builds: pytest.StashKey[int] = pytest.StashKey()
 _places: pytest.StashKey[Places] = pytest.StashKey()
 _summary: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -41,11 +42,25 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "atomic_tmp(leftovers=False): leftovers=True lets the test leave staging litter in its atomic_tmp",
     )
+    config.stash[_keep_builds] = _read_keep_builds(config)
     # Not in the workers: one that takes the place of a killed one would clear what the others use.
     if config.getoption("cacheclear", False) and not hasattr(config, "workerinput"):
         from ._sessions import clear_builds
 
         clear_builds(config)
+
+
+def _read_keep_builds(config: pytest.Config) -> int:
+    """Return how many builds of each name are kept."""
+    try:
+        keep = int(config.getini("atomik_keep_builds"))
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        msg = f"the ini option atomik_keep_builds has to be a number: {error}"
+        raise pytest.UsageError(msg) from None
+    if keep < 0:
+        msg = f"the ini option atomik_keep_builds is how many builds of each name are kept, so it cannot be {keep}"
+        raise pytest.UsageError(msg)
+    return keep
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
