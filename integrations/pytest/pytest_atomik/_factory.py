@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import json
 import os
@@ -11,11 +10,11 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Final, Literal, NoReturn, TextIO, TypeVar, overload
+from typing import Any, BinaryIO, Final, Literal, NoReturn, TextIO, TypeVar, overload
 
 import pytest
 
@@ -25,9 +24,10 @@ from . import plugin
 from ._build_key import Builder, Key, describe_builder, digest_of
 from ._build_lock import wait
 from ._builds import Build, Kind, Record
-from ._read_only import changes, is_writable, state_of, unprotect
+from ._changes import Changes
+from ._makers import make_file, make_folder, make_value
+from ._read_only import unprotect
 from ._run import Failure, Run
-from ._write_guard import guard, lift
 
 T = TypeVar("T")
 
@@ -46,13 +46,13 @@ class AtomicTmpFactory:
     this run, but once for each rerun of a test.
     """
 
-    def __init__(self, config: pytest.Config, run: Run) -> None:
-        """Build for `run`."""
+    def __init__(self, config: pytest.Config, run: Run, changes: Changes) -> None:
+        """Build for `run`; `changes` sees to it that nobody changes what was built."""
         self._config = config
         self._run = run
+        self._changes = changes
         self._used: dict[str, Build] = {}
         self._held: list[Build] = []
-        self._states: dict[Build, dict[str, tuple[int, ...]]] = {}
         self._copying = threading.Lock()
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class AtomicTmpFactory:
             Exception: what `build` raises; in every other test, it fails with the traceback of that.
         """
         __tracebackhide__ = True
-        return self._get("folder", name, build, key, partial(_make_folder, build)).content
+        return self._get("folder", name, build, key, partial(make_folder, build)).content
 
     @overload
     def file(
@@ -102,7 +102,7 @@ class AtomicTmpFactory:
         if mode not in {"w", "wb"}:
             msg = f"mode is 'w' for text or 'wb' for bytes, not {mode!r}"
             raise ValueError(msg)
-        return self._get("file", name, build, key, partial(_make_file, build, mode)).content
+        return self._get("file", name, build, key, partial(make_file, build, mode)).content
 
     def value(self, name: str, build: Callable[[], T], *, key: Key = None) -> T:
         """Return what `build` has returned: dicts with str as keys, lists, str, numbers, bool and None; see `folder`.
@@ -113,7 +113,7 @@ class AtomicTmpFactory:
             TypeError: the value is not what JSON gives back; or as `folder`. The same goes for all else.
         """
         __tracebackhide__ = True
-        built = self._get("value", name, build, key, partial(_make_value, build))
+        built = self._get("value", name, build, key, partial(make_value, build))
         value: T = json.loads(built.content.read_bytes())
         return value
 
@@ -168,7 +168,7 @@ class AtomicTmpFactory:
                 used.lock.release()  # nobody removes it before the run is over
             else:
                 self._held.append(used)
-            self._look_at(used)
+            self._changes.watch(used)
         return used
 
     def _digest(self, kind: Kind, name: str, builder: Builder, key: Key) -> str:
@@ -256,98 +256,10 @@ class AtomicTmpFactory:
         known = {"built_by": record.worker, "began": record.began, "seconds": record.seconds, "builder": record.builder}
         self._run.note(event, name=build.name, kind=record.kind, folder=str(build.folder), **known, **details)
 
-    # What must not change.
-
-    def _look_at(self, build: Build) -> None:
-        """Protect a build that this process could change, read-only or not, and remember what is in it."""
-        if is_writable(build.content):
-            self._states[build] = state_of(build.folder)
-            guard([build.folder])
-
-    def _find_changes(self) -> str:
-        """Say what was changed since this was called last, and have it built again for who asks from now on."""
-        found = []
-        for build, before in self._states.items():
-            after = state_of(build.folder)
-            if after != before:
-                self._states[build] = after
-                build.make_obsolete()
-                self._run.note("changed", name=build.name, folder=str(build.folder))
-                found += [f"{build.name!r} is shared by all tests, and was changed:", *changes(before, after)]
-        if found:
-            found.append(
-                "by this test or by one that ran meanwhile in another worker; atomic_tmp_factory.copy() gives a copy"
-            )
-        return "\n  ".join(found)
-
     def _close(self) -> None:
         """Let others remove what was used."""
-        found = self._find_changes()
-        lift(build.folder for build in self._states)
         for build in self._held:
             build.lock.release()
-        if found:
-            pytest.fail(found, pytrace=False)
-
-
-class ChangeGuard:
-    """Fails a test that has changed what all tests share, where the kernel lets it. A plugin, registered when it is needed."""
-
-    def __init__(self, factory: AtomicTmpFactory) -> None:
-        self._factory = factory
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Fail a test that has changed what all tests share, where the kernel lets it."""
-        __tracebackhide__ = True
-        if "atomic_tmp_factory" not in getattr(item, "fixturenames", ()):
-            return (yield)
-        try:
-            result = yield
-        except BaseException as error:
-            if found := self._factory._find_changes():
-                error.add_note(found)
-            raise
-        if found := self._factory._find_changes():
-            pytest.fail(found, pytrace=False)
-        return result
-
-
-def _make_folder(build: Callable[[Path], object], path: Path) -> None:
-    path.mkdir()
-    _refuse_unfinished(build(path))
-    if not path.is_dir() or path.is_symlink():
-        msg = f"the builder has removed the folder that it was given, or put something else in its place: {path.name}"
-        raise NotADirectoryError(msg)
-
-
-def _make_file(build: Callable[[IO[Any]], object], mode: str, path: Path) -> None:
-    with path.open(mode, encoding="utf-8" if mode == "w" else None) as file:
-        _refuse_unfinished(build(file))
-    if not path.is_file() or path.is_symlink():
-        msg = f"the builder has removed the file that it was given, or put something else in its place: {path.name}"
-        raise FileNotFoundError(msg)
-
-
-def _make_value(build: Callable[[], object], path: Path) -> None:
-    value = build()
-    try:
-        text = json.dumps(value, allow_nan=False)
-        returned = json.loads(text)
-    except (TypeError, ValueError) as error:
-        msg = f"a value has to be JSON (dicts with str as keys, lists, str, numbers, bool, None): {error}"
-        raise TypeError(msg) from error
-    if returned != value:
-        msg = f"a value has to be what JSON gives back, and {value!r} comes back as {returned!r}; use lists, and str as keys"
-        raise TypeError(msg)
-    path.write_text(text, encoding="utf-8")
-
-
-def _refuse_unfinished(returned: object) -> None:
-    if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
-        returned.close()
-        msg = "the builder returned something that has still to be run, so nothing was built; run it in the builder"
-        raise TypeError(msg)
 
 
 def _check_name(name: str) -> None:

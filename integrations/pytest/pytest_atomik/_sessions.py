@@ -12,7 +12,8 @@ import pytest
 
 from . import plugin
 from ._builds import clear, prune
-from ._factory import AtomicTmpFactory, ChangeGuard
+from ._changes import Changes
+from ._factory import AtomicTmpFactory
 from ._run import Places, Run, events, kept_directory, places_of
 
 #: What the controller of xdist tells its workers under this name.
@@ -43,22 +44,24 @@ def join(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
     config = request.config
     told = getattr(config, "workerinput", {}).get(_TOLD)
     if told is not None:
-        run, kept = told
-        places = Places(Path(run), None if kept is None else Path(kept))
+        directory, kept = told
+        places = Places(Path(directory), None if kept is None else Path(kept))
     else:
         places = places_of(config, request.getfixturevalue("tmp_path_factory").getbasetemp())
         if hasattr(config, "workerinput"):
             places = places._replace(kept=None)  # where no controller would ever remove anything
     config.stash[plugin._places] = places
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
-    factory = AtomicTmpFactory(config, Run(config, worker, places))
-    guard = ChangeGuard(factory)
-    config.pluginmanager.register(guard)
+    run = Run(config, worker, places)
+    changes = Changes(run)
+    factory = AtomicTmpFactory(config, run, changes)
+    config.pluginmanager.register(changes)
     try:
         yield factory
     finally:
-        config.pluginmanager.unregister(guard)
+        config.pluginmanager.unregister(changes)
         factory._close()
+        changes.close()
 
 
 def finish(config: pytest.Config, places: Places) -> list[str]:
