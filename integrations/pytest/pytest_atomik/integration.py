@@ -8,6 +8,6 @@ def atomik_integration() -> atomik.Integration:
     """Describe this integration."""
     return atomik.Integration(
         name="pytest",
-        summary="The fixtures atomic_tmp, to prove that code is crash-safe, and atomic_tmp_factory, to build test data once.",
+        summary="The fixture atomic_tmp, with which tests prove that code is crash-safe.",
         requires="pytest>=7",
     )
