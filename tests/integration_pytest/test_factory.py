@@ -90,7 +90,7 @@ def test_who_waits_is_told_for_whom_and_the_summary_says_who_built(project):
 
 
 KILLED = """
-import pytest, os, signal
+import pytest, os, signal, time
 from conftest import HERE, log, make
 
 def make_and_die_once(folder):
@@ -98,9 +98,16 @@ def make_and_die_once(folder):
     (folder / "half").write_text("half")
     if first:
         log("calls", "killed")
-        if os.fork() == 0:  # a child that outlives it, as a pool's would
-            import time
-            time.sleep(30)
+        if os.fork() == 0:  # a child that outlives it, as a pool's would; xdist waits for the pipes
+            for fd in [int(fd) for fd in os.listdir("/proc/self/fd")]:
+                try:
+                    if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
+                        os.close(fd)
+                except OSError:
+                    pass
+            begun = time.monotonic()
+            while not (HERE / "over").exists() and time.monotonic() < begun + 200:
+                time.sleep(0.1)
             os._exit(0)
         os.kill(os.getpid(), signal.SIGKILL)
     (folder / "half").unlink()
@@ -117,7 +124,10 @@ def test_a_builder_that_is_killed_harms_only_its_own_test(project):
     """Kill -9 in the middle: its test fails with its worker, another worker builds, and nothing is left of the half."""
     project.write("test_it.py", KILLED)
 
-    run = project.run("-n", "4", "-v", basetemp(project))
+    try:
+        run = project.run("-n", "4", "-v", basetemp(project))
+    finally:
+        project.write("over", "")
 
     assert run.outcomes() == {"failed": 1, "passed": 15}, run.out
     assert project.lines("calls")[0] == "killed"

@@ -95,9 +95,20 @@ def test_a_path_is_hashed_once_in_a_run(project):
     """A test that changes it meanwhile makes no two builds, in whatever worker the others are."""
     project.write("input", "one")
     project.write("key", "HERE / 'input'")
-    project.write("test_it.py", TEST.replace('log("paths", built)', 'log("input", os.getpid())'))
+    first = """
+    changed = HERE / "changed"
+    while number > 0 and not changed.exists():
+        time.sleep(0.01)
+    key ="""
+    last = """
+    (HERE / "input").write_text("two")
+    changed.touch()
+    log("paths", built)"""
+    project.write("test_it.py", TEST.replace("\n    key =", first).replace('\n    log("paths", built)', last))
 
-    assert built_by(project, "-n", "4") == 1
+    assert built_by(project, "-n", "2") == 1
+    assert len({os.path.dirname(path) for path in project.lines("paths")}) == 1
+    assert built_by(project) == 1, "another run sees the change"
 
 
 def test_of_each_name_the_builds_that_were_used_last_are_kept(project):

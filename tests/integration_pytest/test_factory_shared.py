@@ -108,14 +108,21 @@ def nobodys():
 
 
 def test_a_change_fails_where_it_is_made_as_somebody(nobodys):
-    """By the kernel, whoever makes it."""
+    """By the kernel, whichever program makes it."""
     folder, run_pytest = nobodys
-    (folder / "test_it.py").write_text(CHANGES)
+    (folder / "test_it.py").write_text(
+        CHANGES
+        + """
+def test_another_program_fails_where_it_changes_something(data):
+    for command in ("echo y > below/x", "rm below/x", "touch new", "touch ../new"):
+        assert subprocess.run(["sh", "-c", command], cwd=data, stderr=subprocess.DEVNULL).returncode != 0
+"""
+    )
 
     done = run_pytest()
 
     assert (done.code, done.err) == (0, ""), done.out
-    assert "15 passed" in done.out
+    assert "16 passed" in done.out
 
 
 def test_what_is_read_only_can_be_removed_by_its_owner(nobodys):
