@@ -383,6 +383,39 @@ def test_it(atomic_tmp_factory):
     assert atomik.leftovers(project.path / ".pytest_cache", recursive=True) == []
 
 
+def test_what_a_killed_run_has_staged_is_removed_by_the_next_run(project):
+    """Whatever that builds: it may be much, and nobody may ask for the same again."""
+    project.write(
+        "test_it.py",
+        """
+import time
+from conftest import log
+
+def build(folder):
+    (folder / "half").write_text("half")
+    log("calls")
+    time.sleep(100)
+
+def test_it(atomic_tmp_factory):
+    atomic_tmp_factory.folder("data", build, key="x")
+""",
+    )
+    killed = project.start(basetemp(project))
+    wait_until(lambda: project.lines("calls"), "the build")
+    os.kill(killed.pid, 9)
+    killed.finish()
+    cache = project.path / ".pytest_cache"
+    assert len(atomik.leftovers(cache, recursive=True)) == 1
+
+    project.write(
+        "test_it.py", "def test_it(atomic_tmp_factory):\n    atomic_tmp_factory.value('x', lambda: 1, key=1)\n"
+    )
+    assert project.run(basetemp(project)).outcomes() == {"passed": 1}
+
+    assert atomik.leftovers(cache, recursive=True) == []
+    assert os.listdir(cache / "atomik" / "data") == []
+
+
 def test_a_worker_is_known_by_its_configuration_not_by_the_environment(project):
     """A run that is started by a test in a worker inherits its variables, and is a run of its own."""
     project.write("test_it.py", MANY)

@@ -14,7 +14,7 @@ from support.pytest_runs import Project
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 #: Runs pytest as a program that `support.processes` can start as somebody else.
-RUN_PYTEST = "import sys, pytest; sys.exit(pytest.main([*sys.argv[1:], '-p', 'pytest_atomik.plugin', '-W', 'error']))"
+RUN_PYTEST = "import sys, pytest; sys.exit(pytest.main(['-p', 'pytest_atomik.plugin', '-W', 'error', *sys.argv[1:]]))"
 
 CHANGES = """
 import os, shutil, subprocess
@@ -150,6 +150,20 @@ def test_it(atomic_tmp_factory):
     assert len([path for path in (folder / ".pytest_cache/atomik/kept").iterdir() if path.is_dir()]) == 1
     assert run_pytest("--cache-clear", "--collect-only", KEY="").code == 0
     assert os.listdir(folder / ".pytest_cache/atomik") == []
+
+
+def test_a_cache_of_somebody_else_is_no_cache(nobodys):
+    """Root's, say, after a run in a container: pytest's own warning, and a build of this run."""
+    folder, run_pytest = nobodys
+    (folder / "test_it.py").write_text(CHANGES)
+    (folder / ".pytest_cache").mkdir()
+    os.chown(folder / ".pytest_cache", NOBODY, NOBODY)
+    (folder / ".pytest_cache" / "atomik").mkdir()
+
+    done = run_pytest("-W", "default::pytest.PytestCacheWarning", "-k", "copy")
+
+    assert done.code == 0, done.out
+    assert "atomic_tmp_factory keeps nothing for the next run: [Errno 13]" in done.out
 
 
 UNSEEN = """

@@ -101,9 +101,7 @@ class Build:
             builder: with what.
             keep: whether it has to survive a power cut whole, or not at all.
         """
-        # What a killed builder has left. Where that cannot be told from what is in use, it stays.
-        with contextlib.suppress(OSError):
-            atomik.clean(self.folder.parent)
+        _clean(self.folder.parent)
         began = time.time()
         with atomik.folder(self.folder, sync="normal" if keep else "off", permissions=0o555) as staged:
             content = staged / self.name
@@ -153,6 +151,7 @@ def prune(root: Path, keep: int, used: Collection[Path]) -> list[Build]:
             was_there = build.is_there()
             if build.try_remove() and was_there:
                 removed.append(build)
+        _clean(directory)
     return removed
 
 
@@ -162,10 +161,15 @@ def clear(root: Path) -> None:
         for build in _in(directory):
             if not build.try_remove():
                 build.make_obsolete()
-        with contextlib.suppress(OSError):
-            atomik.clean(directory)
+        _clean(directory)
         with contextlib.suppress(OSError):
             directory.rmdir()
+
+
+def _clean(directory: Path) -> None:
+    """Remove what killed builders have left. Where that cannot be told from what is in use, it stays."""
+    with contextlib.suppress(OSError):
+        atomik.clean(directory)
 
 
 def _directories(root: Path) -> Iterator[Path]:

@@ -162,7 +162,7 @@ class AtomicTmpFactory:
         self._run.claim(name, kind, builder)
         used = self._used.get(digest)
         if used is None or used.is_obsolete() or not used.is_there():
-            kept = None if key is None else self._run.keep()
+            kept = None if key is None else self._run.kept
             used = self._used[digest] = self._find_or_make(kind, name, digest, builder, make, kept)
             if kept is None:
                 used.lock.release()  # nobody removes it before the run is over

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import json
 import os
 import sys
@@ -86,15 +88,18 @@ class Run:
         self._hashes: dict[Path, str] = {}
         self._log = places.run / "events" / f"{worker}-{os.getpid()}.jsonl"
 
-    def keep(self) -> Path | None:
-        """Return the folder in which builds are kept, made if need be; None if there can be none."""
+    @functools.cached_property
+    def kept(self) -> Path | None:
+        """The folder in which builds are kept, made if need be; None if there can be none."""
         kept = self.places.kept
-        if kept is None or kept.is_dir():
-            return kept
+        if kept is None:
+            return None
         try:
             if not kept.parent.is_dir() and self._config.cache is not None:
                 self._config.cache.set("atomik/layout", 1)  # makes the directory as pytest does, .gitignore and all
             kept.mkdir(parents=True, exist_ok=True)
+            if not os.access(kept, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(kept))
         except OSError as error:
             msg = f"atomic_tmp_factory keeps nothing for the next run: {error}"
             warnings.warn(pytest.PytestCacheWarning(msg), stacklevel=2)
