@@ -383,6 +383,30 @@ def test_it(atomic_tmp_factory):
     assert atomik.leftovers(project.path / ".pytest_cache", recursive=True) == []
 
 
+@pytest.mark.parametrize("options", [[], ["-n", "2"], ["--cache-clear"]], ids=" ".join)
+def test_unused_it_imports_and_makes_nothing(project, options):
+    """In the controller neither: each run in the environment would pay for it."""
+    project.write("test_it.py", "def test_it(): ...\n")
+    project.write(
+        "conftest.py",
+        """
+import sys
+from pathlib import Path
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        ours = sorted(name for name in sys.modules if name.startswith(("atomik", "pytest_atomik")))
+        Path(__file__).with_name("imported").write_text("\\n".join(ours))
+""",
+    )
+
+    assert project.run(*options, basetemp(project)).outcomes() == {"passed": 1}
+
+    assert set(project.lines("imported")) <= {"pytest_atomik", "pytest_atomik.plugin", "pytest_atomik._places"}
+    assert not (project.path / "base" / "atomic_tmp_factory").exists()
+    assert not (project.path / ".pytest_cache" / "atomik").exists()
+
+
 def test_what_a_killed_run_has_staged_is_removed_by_the_next_run(project):
     """Whatever that builds: it may be much, and nobody may ask for the same again."""
     project.write(

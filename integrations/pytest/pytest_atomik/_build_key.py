@@ -19,7 +19,7 @@ Key: TypeAlias = (
     "str | bytes | int | float | bool | os.PathLike[str] | list[Any] | tuple[Any, ...] | Mapping[Any, Any] | None"
 )
 #: Written anew by each interpreter that imports from a folder, so never what a build depends on.
-_NOT_CONTENT: Final = "__pycache__"
+_IGNORED_NAME: Final = "__pycache__"
 
 
 class Builder(NamedTuple):
@@ -97,7 +97,7 @@ def digest_of_path(path: Path) -> str:
     _add_content(digest, os.stat(path), str(path))
     if path.is_dir():
         for folder, folders, files in os.walk(path, onerror=_raise):
-            folders[:] = sorted(name for name in folders if name != _NOT_CONTENT)
+            folders[:] = sorted(name for name in folders if name != _IGNORED_NAME)
             for name in sorted([*folders, *files]):
                 entry = os.path.join(folder, name)
                 _add(digest, os.fsencode(os.path.relpath(entry, path)))

@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.05
-#: A wait that is shorter is not worth telling, in seconds.
-_UNNOTICED: Final = 0.2
+#: For how many seconds a wait is not worth a message.
+_NOTICE_AFTER: Final = 0.2
 
 #: Descriptors of this process that hold locks. A forked child must not go on holding them when its parent is killed.
 _descriptors: set[int] = set()
@@ -88,7 +88,7 @@ class BuildLock:
             return False
         holder = Holder(os.getpid(), _started(os.getpid()) or 0, threading.get_ident(), worker, time.time(), what, None)
         self._write(holder)
-        _held_here().append((self, holder))
+        _held_by_thread().append((self, holder))
         return True
 
     def share(self) -> bool:
@@ -140,7 +140,7 @@ class BuildLock:
         os.ftruncate(self._fd, os.pwrite(self._fd, content, 0))
 
     def _forget(self) -> None:
-        held = _held_here()
+        held = _held_by_thread()
         for entry in held:
             if entry[0] is self:
                 os.ftruncate(self._fd, 0)
@@ -161,13 +161,13 @@ def wait(attempt: Callable[[], Path | None], notice: Callable[[Holder], object])
     Args:
         attempt: takes a lock, or finds that it is not needed any more, and returns None; or the file of the lock that
             somebody else has.
-        notice: is told once who is waited for, and again if that is somebody else.
+        notice: is called once with who is waited for, and again if that is somebody else.
 
     Raises:
         CircleError: its holder waits for a lock that this thread holds, directly or through others.
     """
-    pause, told, began = _FIRST_PAUSE, None, time.monotonic()
-    held = tuple(_held_here())
+    pause, reported, began = _FIRST_PAUSE, None, time.monotonic()
+    held = tuple(_held_by_thread())
     noted = None
     try:
         while (path := attempt()) is not None:
@@ -178,10 +178,10 @@ def wait(attempt: Callable[[], Path | None], notice: Callable[[Holder], object])
             circle = _circle(path) if held else []
             if circle:
                 raise CircleError(_circle_message(circle))
-            if time.monotonic() - began > _UNNOTICED:
+            if time.monotonic() - began > _NOTICE_AFTER:
                 current = _read(path)
-                if current is not None and current[:3] != told:
-                    told = current[:3]
+                if current is not None and current[:3] != reported:
+                    reported = current[:3]
                     notice(current)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -194,7 +194,7 @@ def wait(attempt: Callable[[], Path | None], notice: Callable[[Holder], object])
 _here = threading.local()
 
 
-def _held_here() -> list[tuple[BuildLock, Holder]]:
+def _held_by_thread() -> list[tuple[BuildLock, Holder]]:
     """Return the locks that this thread holds exclusively: one for each builder that it is in."""
     if getattr(_here, "pid", None) != os.getpid():
         _here.pid, _here.held = os.getpid(), []

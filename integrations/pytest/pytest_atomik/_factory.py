@@ -224,7 +224,7 @@ class AtomicTmpFactory:
             build.lock.release()
             return build.lock.path
 
-        wait(attempt, lambda holder: self._run.tell_waiting(repr(name), "building", holder))
+        wait(attempt, lambda holder: self._run.report_waiting(repr(name), "building", holder))
         return found[-1]
 
     def _make(
@@ -235,7 +235,7 @@ class AtomicTmpFactory:
         attempt = 1 if test is None else test.stash.get(plugin._attempts, 1)
         failure = self._run.failure(digest)
         if failure is not None and failure.attempt >= attempt:
-            _show(build.name, failure)
+            _raise_recorded(build.name, failure)
         self._run.note("begun", name=build.name, kind=kind, folder=str(build.folder))
         try:
             return build.make(kind, make, self._run.worker, builder.label, keep=keep)
@@ -275,7 +275,7 @@ def _check_name(name: str) -> None:
         raise ValueError(msg)
 
 
-def _show(name: str, failure: Failure) -> NoReturn:
+def _raise_recorded(name: str, failure: Failure) -> NoReturn:
     """End a test because of what a builder has raised in another one."""
     __tracebackhide__ = True
     if failure.is_skip:

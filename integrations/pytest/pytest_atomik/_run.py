@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,10 +20,7 @@ import atomik
 
 from ._build_key import Builder, digest_of_path
 from ._build_lock import BuildLock, Holder, wait
-
-#: In the cache directory, where builds are kept; in the run's base directory, where all else is.
-KEPT: Final = "atomik"
-_HERE: Final = "atomic_tmp_factory"
+from ._places import EVENTS, Places
 
 
 class Failure(NamedTuple):
@@ -46,32 +43,6 @@ class Failure(NamedTuple):
     is_skip: bool
 
 
-class Places(NamedTuple):
-    """Where a run's builds are.
-
-    Attributes:
-        run: the folder of this run.
-        kept: the folder in which builds are kept between runs; None if there is none.
-    """
-
-    run: Path
-    kept: Path | None
-
-
-def places_of(config: pytest.Config, basetemp: Path) -> Places:
-    """Return where the builds of a run are that has `basetemp`."""
-    return Places(basetemp / _HERE, kept_directory(config))
-
-
-def kept_directory(config: pytest.Config) -> Path | None:
-    """Return where builds are kept, whether it is there or not; None without pytest's cache."""
-    try:
-        setting = str(config.getini("cache_dir"))
-    except ValueError:  # -p no:cacheprovider
-        return None
-    return config.rootpath / os.path.expandvars(os.path.expanduser(setting)) / KEPT
-
-
 class Run:
     """One test run, as one of its processes sees it.
 
@@ -86,7 +57,7 @@ class Run:
         self._config = config
         self._claimed: dict[str, str] = {}
         self._hashes: dict[Path, str] = {}
-        self._log = places.run / "events" / f"{worker}-{os.getpid()}.jsonl"
+        self._log = places.run / EVENTS / f"{worker}-{os.getpid()}.jsonl"
 
     @functools.cached_property
     def kept(self) -> Path | None:
@@ -138,7 +109,7 @@ class Run:
             def attempt() -> Path | None:
                 return None if found.exists() or lock.try_exclusive(self.worker, str(path)) else lock.path
 
-            wait(attempt, lambda holder: self.tell_waiting(f"the hash of {path}", "reading", holder))
+            wait(attempt, lambda holder: self.report_waiting(f"the hash of {path}", "reading", holder))
             try:
                 if not found.exists():
                     with atomik.file(found, sync="off") as file:
@@ -168,7 +139,7 @@ class Run:
         with self._log.open("a") as file:
             file.write(f"{line}\n")
 
-    def tell_waiting(self, what: str, doing: str, holder: Holder) -> None:
+    def report_waiting(self, what: str, doing: str, holder: Holder) -> None:
         """With -v, tell now, on standard error, for whom this process waits."""
         if self._config.getoption("verbose", 0) < 1:
             return
@@ -182,7 +153,7 @@ class Run:
 def events(run: Path) -> Iterator[dict[str, Any]]:
     """Yield what all processes of a run have noted, each in its order."""
     with contextlib.suppress(FileNotFoundError):
-        for log in sorted((run / "events").iterdir()):
+        for log in sorted((run / EVENTS).iterdir()):
             for line in log.read_text().splitlines():
                 with contextlib.suppress(ValueError):  # the last one of a process that was killed may be half a line
                     yield json.loads(line)

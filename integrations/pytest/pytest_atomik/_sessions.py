@@ -6,51 +6,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from . import plugin
-from ._builds import clear, prune
+from ._builds import prune
 from ._changes import Changes
 from ._factory import AtomicTmpFactory
-from ._run import Places, Run, events, kept_directory, places_of
-
-#: What the controller of xdist tells its workers under this name.
-_TOLD: Final = "atomic_tmp_factory"
-
-
-def clear_builds(config: pytest.Config) -> None:
-    """Remove all kept builds that no other run uses; those that one does are not used again."""
-    kept = kept_directory(config)
-    if kept is not None:
-        clear(kept)
-
-
-def tell_worker(node: Any) -> None:
-    """Give a worker the controller's places; one on another machine has places of its own, and keeps nothing."""
-    config: pytest.Config = node.config
-    factory = getattr(config, "_tmp_path_factory", None)  # as xdist finds its workers' base directories
-    if factory is None or not node.gateway.spec.popen:
-        node.workerinput[_TOLD] = None
-        return
-    places = config.stash[plugin._places] = places_of(config, factory.getbasetemp())
-    node.workerinput[_TOLD] = [str(places.run), None if places.kept is None else str(places.kept)]
+from ._places import Places, places_here
+from ._run import Run, events
 
 
 @contextmanager
-def join(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
+def open_factory(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
     """Yield the factory of this process; afterwards others may remove what it has used."""
     config = request.config
-    told = getattr(config, "workerinput", {}).get(_TOLD)
-    if told is not None:
-        directory, kept = told
-        places = Places(Path(directory), None if kept is None else Path(kept))
-    else:
-        places = places_of(config, request.getfixturevalue("tmp_path_factory").getbasetemp())
-        if hasattr(config, "workerinput"):
-            places = places._replace(kept=None)  # where no controller would ever remove anything
-    config.stash[plugin._places] = places
+    places = config.stash[plugin._places] = places_here(request)
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     run = Run(config, worker, places)
     changes = Changes(run)
@@ -64,11 +36,9 @@ def join(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
         changes.close()
 
 
-def finish(config: pytest.Config, places: Places) -> list[str]:
+def finish_session(config: pytest.Config, places: Places) -> list[str]:
     """Remove what need not be kept for the next run; return the lines of the summary."""
     noted = list(events(places.run))
-    if not noted:
-        return []
     lines = _summary(noted)
     if places.kept is not None:
         used = {Path(event["folder"]) for event in noted}

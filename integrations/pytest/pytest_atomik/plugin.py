@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp
     from ._factory import AtomicTmpFactory
-    from ._run import Places
+    from ._places import Places
 
 _watched: pytest.StashKey[AtomicTmp] = pytest.StashKey()
 _current_test: pytest.StashKey[pytest.Item] = pytest.StashKey()
@@ -45,9 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_keep_builds] = _read_keep_builds(config)
     # Not in the workers: one that takes the place of a killed one would clear what the others use.
     if config.getoption("cacheclear", False) and not hasattr(config, "workerinput"):
-        from ._sessions import clear_builds
+        from ._places import kept_directory
 
-        clear_builds(config)
+        kept = kept_directory(config)
+        if kept is not None and kept.is_dir():
+            from ._builds import clear
+
+            clear(kept)
 
 
 def _read_keep_builds(config: pytest.Config) -> int:
@@ -75,9 +79,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of xdist where the run's builds are."""
-    from ._sessions import tell_worker
+    from ._places import configure_worker
 
-    tell_worker(node)
+    places = configure_worker(node)
+    if places is not None:
+        node.config.stash[_places] = places
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -89,10 +95,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove what need not be kept, once the whole run is over."""
-    if not hasattr(session.config, "workerinput") and _places in session.config.stash:
-        from ._sessions import finish
+    places = session.config.stash.get(_places, None)
+    if places is None or hasattr(session.config, "workerinput"):
+        return
+    from ._places import EVENTS
 
-        session.config.stash[_summary] = finish(session.config, session.config.stash[_places])
+    if (places.run / EVENTS).is_dir():
+        from ._sessions import finish_session
+
+        session.config.stash[_summary] = finish_session(session.config, places)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -151,7 +162,7 @@ def atomic_tmp_factory(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFact
     `folder`, `file` and `value` build or reuse; `copy` gives a test its own copy. See the documentation of Atomik: "Build
     test data once".
     """
-    from ._sessions import join
+    from ._sessions import open_factory
 
-    with join(request) as factory:
+    with open_factory(request) as factory:
         yield factory
