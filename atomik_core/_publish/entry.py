@@ -82,7 +82,6 @@ if TYPE_CHECKING:
 #: (EACCES, EPERM), a filter; ENOENT: linkat goes by /proc, and that is not there.
 _LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EMLINK}
 
-
 #: How often parents that neighbours take back are made again.
 _ROUNDS: Final = 100
 
