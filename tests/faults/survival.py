@@ -9,7 +9,7 @@ system calls, and counts what stands at the destination afterwards. Needs root a
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import errno
 import itertools
 import os
@@ -164,7 +164,7 @@ def main() -> None:
         text = table(traced)
     tried = sum(map(int, re.findall(r"\((\d+)\)", text)))
     release = ".".join(os.uname().release.split(".")[:2])
-    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     text += f"\nSeen on {today}, with Linux {release}, in {tried:,} tries.\n"
     sys.stdout.write(text)
     if arguments.write:
