@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -90,6 +91,51 @@ def test_every_recipe_is_listed():
     pages = {page.name for page in (ROOT / "docs" / "recipes").glob("*.md")} - {"index.md"}
 
     assert set(re.findall(r"\]\(([a-z]+\.md)\)", index)) == pages
+
+
+SYSTEM = (ROOT / "docs" / "recipes" / "system.md").read_text()
+
+
+def test_the_rule_of_the_makefile(tmp_path):
+    """It makes the target, and leaves none when its command fails."""
+    need_tool("make", "gzip")
+    (rule,) = re.findall(r"^```make\n(.*?)^```$", SYSTEM, re.DOTALL | re.MULTILINE)
+    directory = tmp_path / "empty"
+    directory.mkdir()
+    (directory / "a.csv").write_text("name,total\n")
+    (directory / "Makefile").write_text(rule)
+    env = environment(tmp_path / "home")
+
+    made = subprocess.run(["make", "a.csv.gz"], cwd=directory, env=env, capture_output=True, text=True)
+    (directory / "b.csv").mkdir()
+    failed = subprocess.run(["make", "b.csv.gz"], cwd=directory, env=env, capture_output=True, text=True)
+
+    assert made.returncode == 0, made.stderr
+    assert (directory / "a.csv.gz").stat().st_size > 0
+    assert failed.returncode != 0
+    assert sorted(entry.name for entry in directory.iterdir()) == ["Makefile", "a.csv", "a.csv.gz", "b.csv"]
+
+
+@pytest.mark.parametrize("kind", ["text", "ini", "yaml"])
+def test_the_commands_for_cron_systemd_and_containers_are_right(kind, tmp_path):
+    """As they are printed, but for where they are, and with another program in the place of the one that is started."""
+    blocks = re.findall(rf"^```{kind}\n(.*?)^```$", SYSTEM, re.DOTALL | re.MULTILINE)
+    lines = [
+        line.replace("[", "").replace("]", "").replace(",", "").replace('"{}"', "{}") if kind == "yaml" else line
+        for block in blocks
+        for line in block.splitlines()
+        if "/opt/tools/bin/atomik" in line
+    ]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.partition("/opt/tools/bin/atomik")[2])
+        words = [re.sub(r"^/(srv/)?data", str(tmp_path), word) for word in words]
+        if "--" in words:
+            words[words.index("--") + 1 :] = ["touch", "{}"]
+        done = subprocess.run([sys.executable, "-m", "atomik", *words], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    if kind != "text":
+        assert (tmp_path / "rates.json").exists()
 
 
 @pytest.fixture
