@@ -54,7 +54,14 @@ def environment(folder: Path) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("ATOMIK_", "PYTEST_"))}
     folder.mkdir()
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**inherited, "PATH": programs, "HOME": str(folder), "AIRFLOW_HOME": str(folder), "DO_NOT_TRACK": "1"}
+    return {
+        **inherited,
+        "PATH": programs,
+        "HOME": str(folder),
+        "AIRFLOW_HOME": str(folder),
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
 
 
 @pytest.mark.parametrize("name", RECIPES)
