@@ -162,7 +162,7 @@ def cluster(tmp_path):
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(list(tmp_path.glob(".atomik-*/month=*/*.parquet"))) < 3:
             assert run.poll() is None, run.communicate()
             assert time.monotonic() < deadline, "no partition was written"
