@@ -47,7 +47,7 @@ os.path.exists("step:end")
 STEPS = {
     "opened": "open",
     "sealed": "the block, then seal",
-    "synced": "sync the content",
+    "synced": "set metadata, sync the content",
     "published": "publish",
     "durable": "sync the directory",
     "tidied": "remove the old one",
