@@ -149,8 +149,11 @@ class Directories:
             if not parents:
                 raise
             fd = self._create(folder)
-        except PermissionError:
-            fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+        except PermissionError as error:
+            try:
+                fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+            except OSError:
+                raise error from None
             readable = False
         if not self._shares:
             directory = DestinationDirectory(fd, path or folder, readable=readable)

@@ -392,15 +392,24 @@ class Entry:
             raise
         finally:
             if self.staging is not before and before.content in self.fds:
-                self.fds.close(before.content)  # its lock would keep us from removing it with its wrapper
+                self._close_original(before.content)
+
+    def _close_original(self, content: int) -> None:
+        """Close what has been copied: its lock would keep us from removing it with its wrapper."""
+        for let_go in (locks.unlock, self.fds.close):
+            try:
+                let_go(content)
+            except OSError:
+                continue  # the copy is complete
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
+        """Copy a file to `target`, else to a staging beside its destination, without a name if that can be."""
         self.sealed = None
         place = self.destination.directory
         status = os.fstat(content)
         mode = stat.S_IRUSR | stat.S_IWUSR
         copy: Staging | None = None
-        if not self._is_shared and not self._commit_started:
+        if not self._is_shared and target is None:
             copy = staging.stage_unnamed(self.fds, place, mode)
         if copy is None:
             copy = target or self._wrapped_beside()
@@ -546,7 +555,7 @@ class Entry:
         if error.errno == errno.EXDEV and self.staged.directory is not place:
             self._copy_beside()
         elif error.errno in _LINK_REFUSED and isinstance(self.staging, Unnamed) and not place.was_removed():
-            self._copy_file(self.staging.content)
+            self._copy_file(self.staging.content, self._wrapped_beside())
         else:
             return False
         if self.kind == "file":
