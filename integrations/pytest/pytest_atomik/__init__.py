@@ -5,9 +5,9 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp as AtomicTmp
-    from ._crashes import Crash as Crash
+    from ._crash._crash import Crash as Crash
 else:
-    _HOMES = {"AtomicTmp": "_atomic_tmp", "Crash": "_crashes"}
+    _HOMES = {"AtomicTmp": "_atomic_tmp", "Crash": "_crash._crash"}
     __all__ = ["AtomicTmp", "Crash"]
 
     def __getattr__(name: str) -> object:

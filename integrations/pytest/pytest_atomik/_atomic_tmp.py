@@ -16,7 +16,8 @@ import atomik
 from atomik_core import testing
 
 from . import _dirs
-from ._crashes import Crash, CrashRun
+from ._crash._crash import Crash, Engine
+from ._crash._run import CrashRun
 from ._faults import At, Fault, fault_error, publish_rival
 from ._report import account, current_line
 from ._unchanged import Unchanged
@@ -35,8 +36,15 @@ class AtomicTmp(os.PathLike[str]):
         publications: the publications that have ended, in order.
     """
 
-    def __init__(self, path: Path, test_file: str) -> None:
-        """Watch `path`; an account names lines of `test_file`."""
+    def __init__(self, path: Path, test_file: str, *, base: Path, keep_in: Path | None = None) -> None:
+        """Watch `path`.
+
+        Args:
+            path: the directory.
+            test_file: what lines of are named in an account.
+            base: what other files of code are told relative to.
+            keep_in: a folder for copies of the states that crashes leave.
+        """
         self.path = path
         self.published: list[str] = []
         self.discarded: list[str] = []
@@ -46,6 +54,8 @@ class AtomicTmp(os.PathLike[str]):
         self._real = os.path.realpath(path)
         self._elsewhere: list[Path] = []
         self._test_file = test_file
+        self._base = base
+        self._keep_in = keep_in
         # Weakly: code that forgets a publication relies on its being collected.
         self._seen: WeakKeyDictionary[atomik.Publication[Any], _Seen] = WeakKeyDictionary()
         self._faults: list[Fault] = []
@@ -117,20 +127,47 @@ class AtomicTmp(os.PathLike[str]):
         """
         return Unchanged(self.path)
 
-    def crashes(self, func: Callable[[], object]) -> Iterator[Crash]:
-        """Kill func at every step of every publication that it makes here, and yield the directory as each kill left it.
+    def crashes(
+        self,
+        func: Callable[[], object],
+        *,
+        power_cuts: bool = False,
+        engine: Engine = "auto",
+        timeout: float = 60.0,
+    ) -> Iterator[Crash]:
+        """Yield this directory as each crash of func would leave it: a kill at every moment, a cut of the power.
 
         Args:
-            func: is called without arguments in a forked child, once for each step and once to its end. What it changes in
-                memory, or outside this directory, is lost, or comes again each time.
+            func: is called once, without arguments, in a forked child. Every change that it makes below this directory is a
+                moment for a crash, whatever it is made with: Python, C libraries, threads, child processes. What it
+                changes in memory is lost, what it changes elsewhere is not put back.
+            power_cuts: let the power be cut, too: contents and names that were not synced are lost.
+            engine: ``"syscalls"`` sees all of that. ``"publications"`` runs func again and again and kills it at the steps of
+                what it publishes with Atomik; nothing else is seen. ``"auto"`` takes the first, and where the kernel
+                or a container forbids it (it needs Linux 5.5 on x86-64 or aarch64) the second, with a line in the report.
+            timeout: how long func may take, in seconds. Then it is killed, and the test fails.
 
         Before the next, and at the end of the loop, the directory is put back to what it was; after a `break` it stays as
-        it is. The child and the processes that it has started (in its process group) are killed with SIGKILL. A kill of
-        the process is what is tried, not a power cut.
+        it is. The child and the processes that it has started are killed at its end.
 
-        The test fails if func raises, or publishes nothing here.
+        The test fails if func raises, changes nothing here, or returns something that had to be awaited or iterated over
+        instead, and if nobody iterates over the crashes.
+
+        Raises:
+            TypeError: func cannot be called.
+            ValueError: `engine` is none of these, or knows no power cuts.
         """
-        run = CrashRun(self.path, func, self._place, self._faults)
+        run = CrashRun(
+            self.path,
+            func,
+            place=self._place,
+            faults=self._faults,
+            power_cuts=power_cuts,
+            engine=engine,
+            timeout=timeout,
+            keep_in=self._keep_in,
+            base=self._base,
+        )
         self._runs.append(run)
         return run
 
@@ -175,7 +212,13 @@ class AtomicTmp(os.PathLike[str]):
         if self._last_account is not None:
             return self._last_account
         crashes = [run.account for run in self._runs if run.account]
-        return account([*self._story, *crashes], (self.path, *self._elsewhere))
+        if crashes:
+            return "\n".join([*self._story, *self._notes(), *crashes])
+        return account([*self._story, *self._notes()], (self.path, *self._elsewhere))
+
+    def _notes(self) -> list[str]:
+        """Return what has to be said even if all is well."""
+        return list(dict.fromkeys(note for run in self._runs for note in run.notes))
 
     def _litter(self) -> list[str]:
         return [

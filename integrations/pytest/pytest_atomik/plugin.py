@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "atomik_dirs",
         type="linelist",
         help="directories on each of which a test that uses atomic_tmp runs: DIR or ID=DIR, one a line",
+    )
+    parser.getgroup("atomik").addoption(
+        "--atomik-crashes",
+        metavar="DIR",
+        help="keep a copy of each state that atomic_tmp.crashes shows, in DIR/<test>/<number>-<crash>",
     )
 
 
@@ -49,10 +56,34 @@ def pytest_runtest_makereport(
     if atomic_tmp is not None:
         if report.failed:
             report.sections.append(("atomic_tmp", atomic_tmp._account()))
+        if call.when == "teardown" and (notes := atomic_tmp._notes()):
+            report.atomik_notes = notes  # type: ignore[attr-defined] # what a report holds, xdist brings to the controller
         atomic_tmp._has_failed |= report.failed or hasattr(report, "wasxfail")
         if call.when == "teardown":
             del item.stash[_watched]  # the item lives as long as the session, and may be run again
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what crashes could not be, or were not, seen: of tests that passed, too."""
+    notes: dict[str, list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for note in getattr(report, "atomik_notes", ()):
+                notes.setdefault(note, []).append(report.nodeid)
+    if notes:
+        terminalreporter.section("atomik")
+        for note, tests in notes.items():
+            others = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+            terminalreporter.write_line(f"{note}   ({tests[0]}{others})")
+
+
+def _kept_crashes(request: pytest.FixtureRequest) -> Path | None:
+    """Return where the states that crashes leave are kept, if they are to be."""
+    folder = request.config.getoption("atomik_crashes")
+    if folder is None:
+        return None
+    return Path(request.config.invocation_params.dir, folder, re.sub(r"[^\w.\[\]-]+", "_", request.node.nodeid)[-150:])
 
 
 @pytest.fixture
@@ -66,7 +97,9 @@ def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
     from ._dirs import temporary
 
     path, remove = temporary(request)
-    watched = request.node.stash[_watched] = AtomicTmp(path, str(request.path))
+    watched = request.node.stash[_watched] = AtomicTmp(
+        path, str(request.path), base=request.config.invocation_params.dir, keep_in=_kept_crashes(request)
+    )
     try:
         yield watched
         watched._close()

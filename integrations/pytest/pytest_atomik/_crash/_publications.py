@@ -1,10 +1,14 @@
-"""A function is run again and again, and each time killed one step later."""
+"""The engine for where calls cannot be stopped: a function is run again and again, and each time killed one step later.
+
+Its steps are those of the publications that this process makes with Atomik.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import posix
 import signal
 import sys
 import tempfile
@@ -12,45 +16,23 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn, Self
+from typing import Any, Final, NoReturn
 
 import pytest
 
 import atomik
 from atomik_core import testing
 
-from . import _tree
-from ._faults import Fault
+from .. import _tree
+from .._faults import Fault
+from ._crash import Crash
 
-#: From these steps on, the new version is what everybody sees.
-_VISIBLE: Final = {"published", "durable", "tidied"}
 #: The exit status of a child that was not killed.
 _RAISED: Final = 1
 
 
-class Crash(NamedTuple):
-    """A kill, after which the directory is as it was left.
-
-    Attributes:
-        step: the last step that was reached (see `atomik_core.testing`).
-        path: the destination of the publication that had reached it.
-        visible: whether that publication's new version is visible there.
-    """
-
-    step: testing.Step
-    path: Path
-    visible: bool
-
-
-class CrashRun:
-    """All the crashes of one function, one after the other.
-
-    An iterator, not a generator: a generator is closed when its loop is left, and could then not tell a `break` from a test
-    that fails on a crash, whose directory is what people want to look at.
-
-    Attributes:
-        account: which crash the directory shows right now; empty if none.
-    """
+class PublicationCrashes:
+    """The kills at the steps of a function's publications."""
 
     def __init__(
         self,
@@ -67,7 +49,7 @@ class CrashRun:
             place: says where a publication goes, if it is to be watched.
             faults: what else happens to publications.
         """
-        self.account = ""
+        self._account = ""
         self._path = path
         self._func = func
         self._place = place
@@ -75,9 +57,6 @@ class CrashRun:
         self._aside: Path | None = None
         self._number = 0
         self._is_over = False
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Crash:
         __tracebackhide__ = True
@@ -88,16 +67,19 @@ class CrashRun:
             _tree.save(self._path, self._aside / "tree")
         else:
             _tree.restore(self._path, self._aside / "tree")
-            self.account = ""
+            self._account = ""
         crash = self._run(self._number, self._aside)
         if crash is None:
             _tree.restore(self._path, self._aside / "tree")
             self.end()
             raise StopIteration
         self._number += 1
-        name = os.path.relpath(crash.path, os.path.realpath(self._path))
-        self.account = f"as kill -9 left it at the step {crash.step!r} of {name}"
+        self._account = f"killed after {crash.step}   (state {self._number})"
         return crash
+
+    def explain(self) -> str:
+        """Tell what the directory holds."""
+        return self._account
 
     def end(self) -> None:
         """Forget what the directory was; it stays as it is now."""
@@ -114,7 +96,7 @@ class CrashRun:
         with warnings.catch_warnings():
             # Python 3.12 warns where there are threads, as there are in each worker of xdist.
             warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+            child = posix.fork()
         if child == 0:
             self._be_child(number, told, aside / "output")
         status = _end_of(child)
@@ -126,7 +108,8 @@ class CrashRun:
         for index in reached:
             self._faults[index].was_reached = True
         if step is not None:
-            return Crash(step, Path(path), step in _VISIBLE)
+            name = os.path.relpath(path, os.path.realpath(self._path))
+            return Crash(f"{step} {name}", "kill", Path(path))
         if not path:
             pytest.fail("atomic_tmp.crashes: the function published nothing in this directory")
         return None
@@ -148,13 +131,13 @@ class CrashRun:
                 return
             if steps == number:
                 tell(step, str(path))
-                os.kill(os.getpid(), signal.SIGKILL)
+                posix.kill(posix.getpid(), signal.SIGKILL)
             steps += 1
             if step == "published":
                 published = str(path)
 
         try:
-            os.setsid()  # what it starts is killed with it, by its process group
+            posix.setsid()  # what it starts is killed with it, by its process group
             fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(fd, 1)
             os.dup2(fd, 2)
@@ -168,17 +151,17 @@ class CrashRun:
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
-            os._exit(_RAISED)
+            posix._exit(_RAISED)
 
 
 def _end_of(child: int) -> int:
     """Wait for `child` to end, kill what it has started, and return its status, as a shell counts it."""
     try:
         # Left as a zombie: while there is one, its process group cannot become somebody else's.
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        posix.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     finally:
-        for kill in (os.kill, os.killpg):
+        for kill in (posix.kill, posix.killpg):
             with contextlib.suppress(ProcessLookupError):
                 kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        _, status = posix.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
