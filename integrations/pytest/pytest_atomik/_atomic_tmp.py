@@ -26,7 +26,7 @@ from ._unchanged import Unchanged
 class AtomicTmp(os.PathLike[str]):
     """A temporary directory that sees what this process publishes in it, and can make it fail, lose a race and crash.
 
-    It is used like the path that it is: ``atomic_tmp / "x"``, ``os.fspath(atomic_tmp)``. What other processes publish is
+    It is used like the path that it is: ``atomic_tmp / "x"``, ``atomic_tmp.iterdir()``, ``os.fspath(atomic_tmp)``. What other processes publish is
     not seen, nor what is published elsewhere; the litter that they leave in it is.
 
     Attributes:
@@ -76,6 +76,22 @@ class AtomicTmp(os.PathLike[str]):
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:
         return self.path / name
+
+    def __eq__(self, other: object) -> bool:
+        return self.path == (other.path if isinstance(other, AtomicTmp) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be used like the path in everything else, too: ``atomic_tmp.iterdir()``, ``atomic_tmp.name``."""
+        if name.startswith("_") or name == "path" or not hasattr(Path, name):
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg, name=name, obj=self)
+        return getattr(self.path, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(name for name in dir(self.path) if not name.startswith("_"))})
 
     def fail(
         self,

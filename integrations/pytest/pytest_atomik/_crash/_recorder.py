@@ -41,6 +41,7 @@ from ._log import (
     attributes_of,
     clone,
     copy_range,
+    extended_of,
     stamp_of,
 )
 
@@ -55,6 +56,11 @@ _COLLAPSE_OR_INSERT: Final = 0x8 | 0x20
 _RWF_DSYNC_OR_SYNC, _RWF_APPEND = 0x2 | 0x4, 0x10
 _AT_SYMLINK_NOFOLLOW, _AT_REMOVEDIR, _RENAME_EXCHANGE = 0x100, 0x200, 2
 _O_TMPFILE: Final = 0o20000000
+
+#: A call whose arguments lead to these errors here does so for itself, too, or its process is gone.
+_FAILS_ANYWAY: Final = {
+    errno.EFAULT, errno.EBADF, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH, errno.EIO,
+}  # fmt: skip
 
 #: Everything from an offset on.
 _ALL: Final = 1 << 62
@@ -273,13 +279,13 @@ class Recorder:
             point.frames = read_frames(trace)
         else:
             self._settle_all(thread)
+            job, point = self._try_to_look(thread, call, args)
             try:
-                job, point = self._look(thread, call, args)
                 fcntl.ioctl(listener, _IS_VALID, struct.pack("Q", identity))
-            except OSError as why:  # dead, and its number perhaps another's; or it may not be looked into
-                if why.errno in {errno.EACCES, errno.EPERM} and _process.is_alive(thread):
-                    self.notes.append(f"a call of process {thread} could not be looked at: {why}")
-                job, point = None, None
+            except OSError:  # dead, and its number perhaps another's
+                if job is not None:
+                    job.close()
+                return
             if job is not None:
                 self._jobs.append(job)
             if point is not None:
@@ -292,6 +298,17 @@ class Recorder:
             fcntl.ioctl(listener, _SEND, struct.pack("QqiI", identity, 0, error, 0 if error else _CONTINUE))
 
     # What a call is about.
+
+    def _try_to_look(self, thread: int, call: Call, args: list[int]) -> tuple[_Job | None, Point | None]:
+        """Look at a call; say so if that is not possible."""
+        try:
+            return self._look(thread, call, args)
+        except OSError as why:
+            if why.errno not in _FAILS_ANYWAY:
+                self.notes.append(
+                    f"a call ({call.name}) of process {thread} could not be looked at, and is not seen: {why}"
+                )
+            return None, None
 
     def _look(self, thread: int, call: Call, args: list[int]) -> tuple[_Job | None, Point | None]:
         """Return what a call will do to this directory, and the point before it; None where it is no business of ours."""
@@ -391,7 +408,7 @@ class Recorder:
                 job.names.append(name)
                 told.append(self._told(*name))
             elif path is not None:
-                told.append(posix.fspath(path))
+                told.append(self._relative(path))
         if not job.names:
             return None
         job.creates = call.verb in {"create", "make folder", "make link"}
@@ -431,20 +448,27 @@ class Recorder:
             if call.does in {Does.WRITE, Does.RESIZE, Does.MAP}:
                 self._synced_elsewhere.discard((status.st_dev, status.st_ino))
             return None
-        told = posix.readlink(path).removesuffix(" (deleted)") if path.startswith("/proc/") else path
-        return path, (status.st_dev, status.st_ino), inode, self._relative(told)
+        return path, (status.st_dev, status.st_ino), inode, self._relative(path)
 
     def _inode(self, path: str, status: posix.stat_result) -> Inode | None:
         """Return what we know a file as; one that has no name yet (O_TMPFILE) is taken up."""
-        key = status.st_dev, status.st_ino
-        inode = self._known.get(key)
+        inode = self._known.get((status.st_dev, status.st_ino))
         if not stat.S_ISREG(status.st_mode) or status.st_nlink or not path.startswith("/proc/"):
             return inode
+        # The number may be that of a file that is gone: that one had a name, or looked different.
+        is_same = (
+            inode is not None
+            and inode not in self._linked
+            and (stamp_of(status) == inode.stamp or inode in self._mappings or self._is_at_work(inode))
+        )
         shown = posix.readlink(path)
-        is_new = inode is None or inode in self._linked  # the number may be that of a file that is gone: it had a name
-        if is_new and shown.startswith(f"{self._top}/") and shown.endswith(f"/#{status.st_ino} (deleted)"):
+        if not is_same and shown.startswith(f"{self._top}/") and shown.endswith(f"/#{status.st_ino} (deleted)"):
             return self._learn(path, status)
         return inode
+
+    def _is_at_work(self, inode: Inode) -> bool:
+        """Return whether a call is changing a file."""
+        return any(job.file is not None and job.file[1] is inode for job in self._jobs)
 
     def _region(self, thread: int, call: Call, args: list[int], job: _Job, inode: Inode) -> tuple[int, int] | None:
         """Return which part of a file a call changes: where, and how many bytes at most."""
@@ -507,7 +531,7 @@ class Recorder:
 
     def _path(self, thread: int, args: list[int], directory: int, argument: int) -> str | None:
         """Return the path of a call's name, as it is to be taken here."""
-        text = posix.fspath(_process.read_string(thread, args[argument]).decode(errors="surrogateescape"))
+        text = _process.read_string(thread, args[argument]).decode(errors="surrogateescape")
         if not text:
             return None
         if text.startswith("/"):
@@ -537,14 +561,20 @@ class Recorder:
 
     def _relative(self, path: str) -> str:
         """Return how a path is told: relative to the directory."""
-        if path.startswith("/proc/"):
+        if re.fullmatch(r"/proc/\d+/fd/\d+", path):
+            path = posix.readlink(path).removesuffix(" (deleted)")
+        elif path.startswith("/proc/"):
             parent, _, name = path.rpartition("/")
             with contextlib.suppress(OSError):
-                path = f"{posix.readlink(parent)}/{name}" if name.isdigit() is False else posix.readlink(path)
+                fd = posix.open(parent, posix.O_PATH | posix.O_CLOEXEC)
+                try:
+                    path = f"{posix.readlink(f'/proc/self/fd/{fd}')}/{name}"
+                finally:
+                    posix.close(fd)
         if path == self._top:
             return "."
         shown = path.removeprefix(f"{self._top}/")
-        return "an unnamed file" if re.search(r"(^|/)#\d+( \(deleted\))?$", shown) else shown
+        return "an unnamed file" if re.search(r"(^|/)#\d+$", shown) else shown
 
     def _last_path(self) -> str:
         """Return what the last point was about."""
@@ -725,9 +755,7 @@ class Recorder:
     def _check_unseen(self, fd: int, inode: Inode, told: str) -> None:
         """Look, before a call changes a file, whether something else has changed it meanwhile."""
         status = posix.fstat(fd)
-        if stamp_of(status) == inode.stamp or any(job.file and job.file[1] is inode for job in self._jobs):
-            return
-        if inode in self._mappings:
+        if stamp_of(status) == inode.stamp or inode in self._mappings or self._is_at_work(inode):
             return
         self._log_unseen(fd, inode, status, self._relative(told))
 
@@ -831,8 +859,6 @@ def _content(fd: int) -> bytes:
 
 
 def _extended(fd: int) -> tuple[tuple[str, bytes], ...]:
-    from ._log import extended_of
-
     return extended_of(f"/proc/self/fd/{fd}")
 
 

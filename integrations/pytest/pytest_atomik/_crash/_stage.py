@@ -41,9 +41,17 @@ class Stage:
         self._stamps: dict[Inode, tuple[int, ...]] = {}
         self._closed: set[Inode] = set()
         self._touched: set[Inode] = {root}
+        below: dict[Inode, dict[str, Inode]] = {}
         for (folder, name), inode in layer.names.items():
-            self._children.setdefault(folder, {})[name] = inode
-            self._places.setdefault(inode, []).append((folder, name))
+            below.setdefault(folder, {})[name] = inode
+        # What is in a folder that has been moved away, or removed, is not here.
+        folders = [root]
+        for folder in folders:
+            self._children[folder] = below.get(folder, {})
+            for name, inode in self._children[folder].items():
+                self._places.setdefault(inode, []).append((folder, name))
+                if inode.is_folder:
+                    folders.append(inode)
         for inode in layer.versions:
             # What is gone may still be there under its second name.
             if inode not in self._places and inode.backup is not None and not inode.is_copied:
