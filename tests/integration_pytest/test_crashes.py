@@ -61,10 +61,12 @@ def start(top):
 
 
 def in_place(top):
+    """Empty the old file, and write."""
     (top / "old").write_text("new")
 
 
 def appends(top):
+    """Write to the end."""
     with (top / "old").open("a") as f:
         for word in ("a", "b"):
             f.write(word)
@@ -72,6 +74,7 @@ def appends(top):
 
 
 def in_the_middle(top):
+    """Write, resize and allocate by every call that takes an offset."""
     with (top / "long").open("r+b", buffering=0) as f:
         f.seek(1000)
         f.write(b"x" * 100)
@@ -83,11 +86,13 @@ def in_the_middle(top):
 
 
 def replaces(top):
+    """Write a temporary file, and rename it."""
     (top / "tmp").write_text("new")
     os.replace(top / "tmp", top / "old")
 
 
 def names(top):
+    """Make, move, link and remove names."""
     os.rename(top / "folder", top / "moved")
     (top / "moved" / "inner").write_text("changed")
     os.link(top / "old", top / "linked")
@@ -101,6 +106,7 @@ def names(top):
 
 
 def exchanges(top):
+    """Exchange a file and a folder."""
     syscall = {"x86_64": 316, "aarch64": 276}[os.uname().machine]
     done = ctypes.CDLL(None, use_errno=True).syscall(
         syscall, -100, os.fsencode(top / "old"), -100, os.fsencode(top / "folder"), 2
@@ -109,6 +115,7 @@ def exchanges(top):
 
 
 def attributes(top):
+    """Change modes and extended attributes."""
     os.chmod(top / "old", 0o600)
     os.setxattr(top / "old", "user.note", b"1")
     with (top / "long").open() as f:
@@ -118,18 +125,21 @@ def attributes(top):
 
 
 def through_a_link(top):
+    """Write through links, also through one that leads nowhere yet."""
     (top / "link").write_text("through it")
     (top / "to come").symlink_to("folder/new")
     (top / "to come").write_text("made by a link that led nowhere")
 
 
 def relative(top):
+    """Change the working directory first."""
     os.chdir(top / "folder")
     Path("inner").write_text("from there")
     Path("../beside").write_text("and from there")
 
 
 def by_descriptor(top):
+    """Name things relative to an open folder."""
     fd = os.open(top / "folder", os.O_RDONLY)
     with os.fdopen(os.open("x", os.O_WRONLY | os.O_CREAT, dir_fd=fd), "w") as f:
         f.write("x")
@@ -139,6 +149,7 @@ def by_descriptor(top):
 
 
 def unnamed(top):
+    """Write files without a name, and link them."""
     for number in range(3):
         fd = os.open(top, os.O_TMPFILE | os.O_WRONLY)
         os.write(fd, b"%d" % number)
@@ -148,6 +159,7 @@ def unnamed(top):
 
 
 def copies(top):
+    """Copy within the kernel."""
     shutil.copy2(top / "long", top / "copy")
     shutil.copytree(top / "folder", top / "tree")
     with (top / "long").open() as source, (top / "range").open("w") as target:
@@ -156,6 +168,7 @@ def copies(top):
 
 
 def moves_in(top):
+    """Move a folder in from outside."""
     outside = top.parent / "outside"
     shutil.rmtree(outside, ignore_errors=True)
     outside.mkdir()
@@ -164,12 +177,15 @@ def moves_in(top):
 
 
 def moves_out(top):
+    """Move a folder out."""
     shutil.rmtree(top.parent / "away", ignore_errors=True)
     (top / "second name").unlink()
     os.rename(top / "folder", top.parent / "away")
 
 
 def threads(top):
+    """Write from four threads at once."""
+
     def write(number):
         for round_ in range(5):
             (top / f"thread{number}").write_text(f"{number} {round_}")
@@ -179,16 +195,19 @@ def threads(top):
 
 
 def shell(top):
+    """Let other programs do it."""
     subprocess.run("echo new >old; cp -a folder copy; rm long; mv copy moved", shell=True, check=True, cwd=top)
 
 
 def workers(top):
+    """Let worker processes do it."""
     for method in ("fork", "spawn"):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
             pool.submit(Path.write_text, top / method, "x").result()
 
 
 def database(top):
+    """Let SQLite do it."""
     with contextlib.closing(sqlite3.connect(top / "db")) as db:
         db.execute("create table t (x)")
         db.execute("insert into t values (1)")
@@ -196,25 +215,30 @@ def database(top):
 
 
 def archive(top):
+    """Write a zip file."""
     with zipfile.ZipFile(top / "z.zip", "w") as z:
         z.writestr("a", "a" * 1000)
         z.write(top / "long")
 
 
 def a_thread_that_is_not_joined(top):
+    """Leave it to a thread that goes on."""
     threading.Thread(target=lambda: (time.sleep(0.05), (top / "late").write_text("late"))).start()
 
 
 def at_exit(top):
+    """Leave it to the end of the process."""
     atexit.register((top / "late").write_text, "late")
 
 
 def sys_exit(top):
+    """Leave by `sys.exit`, as command-line programs do."""
     (top / "x").write_text("x")
     sys.exit(0)
 
 
 def logs(top):
+    """Write a log."""
     handler = logging.FileHandler(top / "log")
     logger = logging.getLogger("of a crash")
     logger.addHandler(handler)
@@ -224,6 +248,7 @@ def logs(top):
 
 
 def closed_folder(top):
+    """Take permissions away."""
     (top / "closed").mkdir()
     (top / "closed" / "x").write_text("x")
     (top / "closed").chmod(0o500)
@@ -231,6 +256,7 @@ def closed_folder(top):
 
 
 def publishes(top):
+    """Publish with Atomik."""
     for text in ("one", "two", "three"):
         with atomik.file(top / "old", overwrite=True) as f:
             f.write(text)
@@ -318,6 +344,7 @@ def test_each_state_is_what_a_kill_leaves_then(atomic_tmp):
 
 
 def look_short(top):
+    """Contents, by name."""
     return {path.name: path.read_text() for path in Path(top).iterdir()}
 
 
@@ -419,11 +446,6 @@ def test_processes_that_it_has_started_die_with_it(atomic_tmp, detached):
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=detached)
         (atomic_tmp / "pid").write_text(str(process.pid))
 
-    *_, _ = (
-        pid := "" or (atomic_tmp / "pid").exists() and (atomic_tmp / "pid").read_text()
-        for _ in atomic_tmp.crashes(func)
-    )
-
     pids = [(atomic_tmp / "pid").read_text() for crash in atomic_tmp.crashes(func) if crash.step == "the end"]
     deadline = time.monotonic() + 60
     while is_alive(pids[0]) and time.monotonic() < deadline:
@@ -432,6 +454,7 @@ def test_processes_that_it_has_started_die_with_it(atomic_tmp, detached):
 
 
 def is_alive(pid):
+    """Whether a process runs."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
@@ -544,11 +567,11 @@ def test_large_files_that_do_not_change_are_not_copied(atomic_tmp):
         (lambda _: None, "changed nothing in this directory$"),
         (lambda top: (top / "old").read_text(), "changed nothing in this directory$"),
         (lambda top: top.joinpath, "changed nothing in this directory; it returned a function"),
-        (lambda top: coroutine(top), "did nothing; it returned a coroutine, which nobody has awaited"),
-        (lambda top: asynchronous(top), "did nothing; it returned an asynchronous generator"),
-        (lambda top: generator(top), "did nothing; it returned a generator, which nobody has iterated over"),
+        (coroutine, "did nothing; it returned a coroutine, which nobody has awaited"),
+        (asynchronous, "did nothing; it returned an asynchronous generator"),
+        (generator, "did nothing; it returned a generator, which nobody has iterated over"),
         (lambda top: map(Path.unlink, [top / "old"]), "it returned an iterator .map., which nobody has iterated over"),
-        (lambda top: context(top), "it returned a context manager .*, which nobody has entered"),
+        (context, "it returned a context manager .*, which nobody has entered"),
         (lambda top: atomik.file(top / "x"), "it returned a context manager .*, which nobody has entered"),
         (lambda _: os._exit(3), "the function ended the process with status 3"),
         (lambda _: sys.exit(3), "the function ended the process with status 3"),
@@ -566,19 +589,23 @@ def test_a_function_that_does_nothing_fails_the_test(atomic_tmp, func, said):
 
 
 async def coroutine(top):
+    """Would write, if it were awaited."""
     (top / "x").write_text("x")
 
 
 async def asynchronous(top):
+    """Would write, if it were iterated over."""
     yield (top / "x").write_text("x")
 
 
 def generator(top):
+    """Would write, if it were iterated over."""
     yield (top / "x").write_text("x")
 
 
 @contextlib.contextmanager
 def context(top):
+    """Would write, if it were entered."""
     (top / "x").write_text("x")
     yield
 
@@ -656,6 +683,7 @@ def test_mocks_deceive_nobody(atomic_tmp, monkeypatch):
 
 
 def write_by_io(path):
+    """Write by what is not mocked."""
     import io
 
     with io.FileIO(str(path), "w") as f:
@@ -749,13 +777,14 @@ def test_where_the_kernel_refuses_the_other_engine_is_taken_and_that_is_said(ato
         assert "saw publications by Atomik only" in inner.notes[0]
         assert "another filter is listening already" in inner.notes[0]
         assert "tried no power cuts" in inner.notes[1]
-        with pytest.raises(Failed, match="engine='syscalls'.*another filter is listening already"):
+        with pytest.raises(Failed, match=r"engine='syscalls'.*another filter is listening already"):
             list(atomic_tmp.crashes(lambda: None, engine="syscalls"))
 
     list(atomic_tmp.crashes(outer))
 
 
 def publish(path):
+    """Publish a file."""
     with atomik.file(path) as f:
         f.write("new")
 

@@ -104,10 +104,9 @@ Stamp: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True)
 class Appeared:
-    """An inode was seen for the first time; `is_durable` if its content is on the disk."""
+    """An inode was seen for the first time."""
 
     inode: Inode
-    is_durable: bool
 
 
 @dataclass(frozen=True)

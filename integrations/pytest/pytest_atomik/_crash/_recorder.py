@@ -719,7 +719,7 @@ class Recorder:
         if inode is None:
             target = posix.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
             inode = self._known[key] = Inode(attributes_of(status), target, status.st_rdev)
-            self.log.append(Appeared(inode, is_beginning or key in self._synced_elsewhere))
+            self.log.append(Appeared(inode))
             if inode.is_file:
                 self._take_content(path, inode, status, is_beginning=is_beginning)
         if inode.is_folder:
@@ -743,6 +743,8 @@ class Recorder:
                 inode.edits.append(Edit(0, None, new, 0, new.length if new else 0))
                 inode.size = new.length if new else 0
                 self.log.append(Edited(inode, 1))
+                if (status.st_dev, status.st_ino) in self._synced_elsewhere:
+                    self.log.append(Synced(inode))
             return
         inode.size = status.st_size
         self._backups += 1
