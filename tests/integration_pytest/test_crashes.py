@@ -561,6 +561,28 @@ def test_large_files_that_do_not_change_are_not_copied(atomic_tmp):
 # Never green by accident.
 
 
+async def coroutine(top):
+    """Would write, if it were awaited."""
+    (top / "x").write_text("x")
+
+
+async def asynchronous(top):
+    """Would write, if it were iterated over."""
+    yield (top / "x").write_text("x")
+
+
+def generator(top):
+    """Would write, if it were iterated over."""
+    yield (top / "x").write_text("x")
+
+
+@contextlib.contextmanager
+def context(top):
+    """Would write, if it were entered."""
+    (top / "x").write_text("x")
+    yield
+
+
 @pytest.mark.parametrize(
     ("func", "said"),
     [
@@ -586,28 +608,6 @@ def test_a_function_that_does_nothing_fails_the_test(atomic_tmp, func, said):
         list(atomic_tmp.crashes(lambda: func(atomic_tmp.path)))
 
     assert os.listdir(atomic_tmp) == ["old"]
-
-
-async def coroutine(top):
-    """Would write, if it were awaited."""
-    (top / "x").write_text("x")
-
-
-async def asynchronous(top):
-    """Would write, if it were iterated over."""
-    yield (top / "x").write_text("x")
-
-
-def generator(top):
-    """Would write, if it were iterated over."""
-    yield (top / "x").write_text("x")
-
-
-@contextlib.contextmanager
-def context(top):
-    """Would write, if it were entered."""
-    (top / "x").write_text("x")
-    yield
 
 
 def test_a_function_that_raises_fails_the_test_with_its_traceback(atomic_tmp):

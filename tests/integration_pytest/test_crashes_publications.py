@@ -127,7 +127,7 @@ def test_a_function_that_raises_fails_the_test_with_its_traceback(atomic_tmp):
     message = str(failure.value)
     assert message.startswith("atomic_tmp.crashes: in the forked child the function raised:\nso far so good\nTraceback")
     assert message.rpartition("\n")[2].startswith("NotADirectoryError: ")
-    assert "_be_child" not in message
+    assert "_run_in_child" not in message
 
 
 def test_a_function_that_ends_its_process_fails_the_test(atomic_tmp):

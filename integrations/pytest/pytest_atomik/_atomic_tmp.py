@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import EllipsisType
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -49,8 +50,9 @@ class AtomicTmp(os.PathLike[str]):
         self.published: list[str] = []
         self.discarded: list[str] = []
         self.publications: list[atomik.Publication[Any]] = []
-        #: Whether the test is known to have failed already.
+        #: Whether the test is known to have failed already, or to have been given up.
         self._has_failed = False
+        self._was_skipped = False
         self._real = os.path.realpath(path)
         self._elsewhere: list[Path] = []
         self._test_file = test_file
@@ -60,6 +62,7 @@ class AtomicTmp(os.PathLike[str]):
         self._seen: WeakKeyDictionary[atomik.Publication[Any], _Seen] = WeakKeyDictionary()
         self._faults: list[Fault] = []
         self._runs: list[CrashRun] = []
+        self._proofs: list[_Proof] = []
         self._cleanups: list[Callable[[], object]] = []
         self._story: list[str] = []
         self._last_account: str | None = None
@@ -119,29 +122,32 @@ class AtomicTmp(os.PathLike[str]):
         """
         raised = fault_error(error)
 
-        def act(_: Path) -> None:
+        def act(*_: object) -> None:
             raise raised
 
-        return Fault(self._faults, f"atomic_tmp.fail(at={at!r})", at, self._pattern(path), act)
+        return self._to_use(Fault(self._faults, f"atomic_tmp.fail(at={at!r})", at, self._pattern(path), act))
 
-    def lose_race(self, content: str | bytes | None = "", *, path: str | os.PathLike[str] = "*") -> Fault:
+    def lose_race(
+        self, content: str | bytes | EllipsisType | None = ..., *, path: str | os.PathLike[str] = "*"
+    ) -> Fault:
         """Let somebody else publish the same path in the ``with`` block, just before the next matching publication does.
 
         Args:
-            content: of the rival's file; None for an empty folder.
+            content: of the rival's file; None for an empty folder. By default it is of the publication's kind: an empty
+                folder where a folder is published, else an empty file.
             path: as for `fail`.
 
         The test fails if no publication comes to that point in the block.
         """
         act = partial(publish_rival, content=content)
-        return Fault(self._faults, "atomic_tmp.lose_race()", "publish", self._pattern(path), act)
+        return self._to_use(Fault(self._faults, "atomic_tmp.lose_race()", "publish", self._pattern(path), act))
 
     def unchanged(self) -> Unchanged:
         """Require names and contents to be the same after the ``with`` block as before, whatever is raised in it.
 
         What a failed publication has kept, ``atomik-kept-…``, is not looked at.
         """
-        return Unchanged(self.path)
+        return self._to_use(Unchanged(self.path))
 
     def crashes(
         self,
@@ -185,7 +191,7 @@ class AtomicTmp(os.PathLike[str]):
             base=self._base,
         )
         self._runs.append(run)
-        return run
+        return self._to_use(run)
 
     def other_filesystem(self) -> Path:
         """Return an empty directory on another device than `path`, watched like it; where there is none, skip the test.
@@ -212,6 +218,21 @@ class AtomicTmp(os.PathLike[str]):
         """Remove what `other_filesystem` has returned."""
         for cleanup in self._cleanups:
             cleanup()
+
+    def _require_use(self) -> None:
+        """Fail the test if it has asked for a proof and then not done it."""
+        unused = [
+            f"{proof.call} was never {'iterated over' if isinstance(proof, CrashRun) else 'entered: with ...'}"
+            for proof in self._proofs
+            if not proof.was_used
+        ]
+        if unused:
+            pytest.fail("\n  ".join(["the test proves less than it seems to:", *unused]), pytrace=False)
+
+    def _to_use(self, proof: _P) -> _P:
+        """Remember that something has to be entered, or iterated over, before the test ends."""
+        self._proofs.append(proof)
+        return proof
 
     def _require_no_litter(self) -> None:
         """Fail the test if anything staged is left in its directories."""
@@ -240,6 +261,7 @@ class AtomicTmp(os.PathLike[str]):
         return [
             f"{left.path}{f' (for {left.destination})' if left.destination else ''}"
             for top in (self.path, *self._elsewhere)
+            if top.is_dir()  # or the test has removed it
             for left in atomik.leftovers(top, recursive=True)
         ]
 
@@ -256,7 +278,7 @@ class AtomicTmp(os.PathLike[str]):
             self.publications.append(publication)
             self._story.append(f"{step:<9}  {seen.name}  by {seen.line}")
         for fault in tuple(self._faults):
-            fault.reached(step, seen.name, seen.destination)
+            fault.reached(step, seen.name, seen.destination, publication)
 
     def _writing(self, seen: _Seen) -> None:
         for fault in tuple(self._faults):
@@ -282,6 +304,16 @@ class AtomicTmp(os.PathLike[str]):
     def _pattern(self, path: str | os.PathLike[str]) -> str:
         pattern = os.fspath(path)
         return self._name(_real(Path(pattern))) or pattern if os.path.isabs(pattern) else pattern
+
+
+class _Proof(Protocol):
+    """Proves nothing until it is used."""
+
+    call: str
+    was_used: bool
+
+
+_P = TypeVar("_P", bound=_Proof)
 
 
 class _Seen(NamedTuple):

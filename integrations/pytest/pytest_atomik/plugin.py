@@ -55,10 +55,14 @@ def pytest_runtest_makereport(
     atomic_tmp = item.stash.get(_watched, None)
     if atomic_tmp is not None:
         if report.failed:
-            report.sections.append(("atomic_tmp", atomic_tmp._account()))
+            # A name that is no text would end an xdist worker.
+            account = atomic_tmp._account().encode(errors="backslashreplace").decode()
+            report.sections.append(("atomic_tmp", account))
         if call.when == "teardown" and (notes := atomic_tmp._notes()):
+            notes = [note.encode(errors="backslashreplace").decode() for note in notes]
             report.atomik_notes = notes  # type: ignore[attr-defined] # what a report holds, xdist brings to the controller
         atomic_tmp._has_failed |= report.failed or hasattr(report, "wasxfail")
+        atomic_tmp._was_skipped |= report.skipped
         if call.when == "teardown":
             del item.stash[_watched]  # the item lives as long as the session, and may be run again
     return report
@@ -94,7 +98,7 @@ def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
     it left staging litter. See the documentation of Atomik: "Prove that your code is crash-safe".
     """
     from ._atomic_tmp import AtomicTmp
-    from ._dirs import temporary
+    from ._dirs import keep, temporary
 
     path, remove = temporary(request)
     watched = request.node.stash[_watched] = AtomicTmp(
@@ -105,8 +109,13 @@ def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
         watched._close()
         marker = request.node.get_closest_marker("atomic_tmp")
         forgiven = marker is not None and marker.kwargs.get("leftovers", False)
+        if not watched._has_failed and not watched._was_skipped:
+            watched._require_use()
         if not forgiven and not watched._has_failed:
             watched._require_no_litter()
+    except BaseException:
+        keep(request)
+        raise
     finally:
         watched._remove_elsewhere()
         remove()

@@ -95,14 +95,19 @@ def run_in_child(
         posix._exit(FAILED)
 
 
+def die_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, which it perhaps has done."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if posix.getppid() != parent:
+        posix._exit(FAILED)
+
+
 def _detach(trace: int, output: int, supervisor: int) -> None:
     """Become a session of its own, that dies with the supervisor and adopts what its processes leave alone."""
+    die_with(supervisor)
     posix.setsid()
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if posix.getppid() != supervisor:
-        posix._exit(FAILED)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     posix.dup2(trace, TRACE_FD, inheritable=True)
     faulthandler.register(TRACE_SIGNAL, file=TRACE_FD, all_threads=False)
     posix.dup2(output, 1)

@@ -25,6 +25,7 @@ from atomik_core import testing
 
 from .. import _tree
 from .._faults import Fault
+from ._child import die_with
 from ._crash import Crash
 
 #: The exit status of a child that was not killed.
@@ -93,12 +94,13 @@ class PublicationCrashes:
         __tracebackhide__ = True
         told = aside / "told"
         told.unlink(missing_ok=True)
+        parent = posix.getpid()
         with warnings.catch_warnings():
             # Python 3.12 warns where there are threads, as there are in each worker of xdist.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = posix.fork()
         if child == 0:
-            self._be_child(number, told, aside / "output")
+            self._run_in_child(number, told, aside / "output", parent)
         status = _end_of(child)
         if not told.exists():
             said = (aside / "output").read_text(errors="replace").rstrip()
@@ -114,7 +116,7 @@ class PublicationCrashes:
             pytest.fail("atomic_tmp.crashes: the function published nothing in this directory")
         return None
 
-    def _be_child(self, number: int, told: Path, output: Path) -> NoReturn:
+    def _run_in_child(self, number: int, told: Path, output: Path, parent: int) -> NoReturn:
         """Run the function, dying at its step `number`; tell how it ended."""
 
         def tell(step: testing.Step | None, path: str) -> None:
@@ -137,6 +139,7 @@ class PublicationCrashes:
                 published = str(path)
 
         try:
+            die_with(parent)
             posix.setsid()  # what it starts is killed with it, by its process group
             fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(fd, 1)

@@ -42,6 +42,7 @@ class CrashRun:
     that fails on a crash, whose directory is what people want to look at.
 
     Attributes:
+        call: what it is asked for by, for the message if nobody iterates over it.
         notes: what has to be said even if all is well: what was not, or could not be, seen.
         was_used: whether anybody has asked for a crash.
     """
@@ -78,6 +79,7 @@ class CrashRun:
         if not callable(func):
             msg = f"func is {func!r}, which cannot be called: crashes(lambda: save(...)), not crashes(save(...))"
             raise TypeError(msg)
+        self.call = "atomic_tmp.crashes(...)"
         self.notes: list[str] = []
         self.was_used = False
         self._path = path
