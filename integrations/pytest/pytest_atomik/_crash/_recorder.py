@@ -42,6 +42,8 @@ from ._log import (
     clone,
     copy_range,
     extended_of,
+    open_to_read,
+    opened_up,
     stamp_of,
 )
 
@@ -359,7 +361,7 @@ class Recorder:
         region = self._region(thread, call, args, job, inode)
         if region is None:
             return None
-        job.file = fd, _ = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC), inode
+        job.file = fd, _ = open_to_read(path), inode
         self._check_unseen(fd, inode, told)
         offset, length = job.region = region
         job.old_size = posix.fstat(fd).st_size
@@ -513,7 +515,7 @@ class Recorder:
 
     def _will_resize(self, job: _Job, path: str, inode: Inode, size: int) -> None:
         """Look at a file whose length, and nothing else, is to be changed."""
-        job.file = fd, _ = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC), inode
+        job.file = fd, _ = open_to_read(path), inode
         self._check_unseen(fd, inode, path)
         job.old_size, job.new_size = posix.fstat(fd).st_size, size
         if size < job.old_size:
@@ -526,7 +528,7 @@ class Recorder:
         )
         if inode in self._mappings:
             return
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = open_to_read(path)
         self._mappings[inode] = _Mapping(fd, inode, _content(fd))
 
     def _path(self, thread: int, args: list[int], directory: int, argument: int) -> str | None:
@@ -723,11 +725,13 @@ class Recorder:
             if inode.is_file:
                 self._take_content(path, inode, status, is_beginning=is_beginning)
         if inode.is_folder:
-            for name in posix.listdir(path):
-                below = f"{path}/{name}"
-                child = self._learn(below, posix.lstat(below), is_beginning=is_beginning)
-                self._point_name((inode, name), child)
-                self.log.append(Renamed({(inode, name): child}))
+            is_closed = status.st_mode & 0o700 != 0o700 and posix.geteuid() != 0
+            with opened_up(path) if is_closed else contextlib.nullcontext():
+                for name in posix.listdir(path):
+                    below = f"{path}/{name}"
+                    child = self._learn(below, posix.lstat(below), is_beginning=is_beginning)
+                    self._point_name((inode, name), child)
+                    self.log.append(Renamed({(inode, name): child}))
         return inode
 
     def _take_content(self, path: str, inode: Inode, status: posix.stat_result, *, is_beginning: bool) -> None:
@@ -735,7 +739,7 @@ class Recorder:
         inode.stamp = stamp_of(status)
         if not is_beginning:
             if status.st_size:
-                fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+                fd = open_to_read(path)
                 try:
                     new = self._store.read_from(fd, 0, _ALL)
                 finally:
@@ -749,10 +753,7 @@ class Recorder:
         inode.size = status.st_size
         self._backups += 1
         inode.backup = f"{self._folder}/{self._backups}"
-        try:
-            inode.is_copied = back_up(path, inode.backup, status.st_size)
-        except PermissionError:
-            inode.backup = None  # nor can the function read it, and what it does to it is undone
+        inode.is_copied = back_up(path, inode.backup, status.st_size)
 
     def _check_unseen(self, fd: int, inode: Inode, told: str) -> None:
         """Look, before a call changes a file, whether something else has changed it meanwhile."""
@@ -789,7 +790,7 @@ class Recorder:
                         self.notes.append(f"{told} has {'come' if inode else 'gone'}, by no call that was seen")
                     elif inode is not None and status is not None and inode.is_file and stamp_of(status) != inode.stamp:
                         with contextlib.suppress(PermissionError):
-                            fd = posix.open(below, posix.O_RDONLY | posix.O_CLOEXEC)
+                            fd = open_to_read(below)
                             try:
                                 self._log_unseen(fd, inode, status, self._relative(below))
                             finally:
@@ -814,7 +815,7 @@ def back_up(path: str, backup: str, size: int) -> bool:
     Returns:
         Whether it is a copy.
     """
-    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+    fd = open_to_read(path)
     try:
         copy = posix.open(backup, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600)
         try:

@@ -52,10 +52,12 @@ class Stage:
                 self._places.setdefault(inode, []).append((folder, name))
                 if inode.is_folder:
                     folders.append(inode)
+        self._closed = {folder for folder in folders if self._is_closed(layer.attributes[folder])}
         for inode in layer.versions:
             # What is gone may still be there under its second name.
             if inode not in self._places and inode.backup is not None and not inode.is_copied:
                 self._parked[inode] = inode.backup
+        self._open_up(self._touched)
         self._stamp(layer.versions)
 
     def names_that_differ(self, layer: Layer) -> set[Name]:
@@ -247,8 +249,12 @@ class Stage:
                 posix.chmod(path, stat.S_IMODE(attributes.mode))
         if status.st_mtime_ns != attributes.modified:
             posix.utime(path, ns=(status.st_atime_ns, attributes.modified), follow_symlinks=False)
-        if inode.is_folder and attributes.mode & 0o700 != 0o700 and posix.geteuid() != 0:
+        if inode.is_folder and self._is_closed(attributes):
             self._closed.add(inode)
+
+    def _is_closed(self, attributes: Attributes) -> bool:
+        """Return whether a folder has to be opened up before anything can be done in it."""
+        return attributes.mode & 0o700 != 0o700 and posix.geteuid() != 0
 
     def _give_extended(self, path: str, wanted: dict[str, bytes]) -> None:
         with contextlib.suppress(OSError):
