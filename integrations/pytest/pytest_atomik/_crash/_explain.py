@@ -15,6 +15,8 @@ from ._states import Layer
 #: What is at a path, to be told, and to be compared; None if nothing is.
 _Entry: TypeAlias = "tuple[str, bytes] | None"
 
+_NEITHER: Final = "neither the old version nor the new one"
+
 #: How many entries are told.
 _MANY: Final = 5
 
@@ -22,6 +24,11 @@ _REPAIR_FILE: Final = (
     "usual repair:  with atomik.file(path, overwrite=True) as f: f.write(...)",
     "          or:  write a temporary file beside it, os.fsync it, os.replace it, os.fsync the directory",
 )
+_REPAIR_FOLDER: Final = (
+    "usual repair:  with atomik.folder(path, overwrite=True) as d: ...   (exchanges the two in one instant)",
+    "          or:  publish under a new name, and switch a symbolic link to it by os.replace",
+)
+_REPAIR_DATABASE: Final = ("usual repair:  one transaction around all that belongs together: begin, ..., commit",)
 _REPAIR_TOGETHER: Final = (
     "usual repair:  publish both at once: with atomik.folder(path, overwrite=True) as d: ...",
     "          or:  with atomik.group() as g: ...; or let a reader tell which of them are of one version",
@@ -67,11 +74,16 @@ def explain(crash: Crash, number: int, versions: Versions) -> str:
     now = versions.now()
     told: list[tuple[str, str, str]] = []
     verdicts: set[str] = set()
+    kinds: set[str] = set()
     for path in sorted(now):
         old, new, here = versions.old.get(path), versions.new.get(path), now[path]
         verdict = _verdict(old, new, here, is_known=path in versions.known)
         if verdict:
             verdicts.add(verdict)
+            if (verdict == "missing" and "/" in path) or "a folder" in {old and old[0], new and new[0]}:
+                kinds.add("folder")
+            if here is not None and _is_database(f"{versions.top}/{path}"):
+                kinds.add("database")
             sizes = f"before: {_told(old)}; after: {_told(new)}"
             told.append((path, _told(here), f"{verdict}   ({sizes})" if path in versions.known else verdict))
     moment = "at the end of the function" if crash.step == END else f"before {crash.step}"
@@ -85,27 +97,31 @@ def explain(crash: Crash, number: int, versions: Versions) -> str:
     lines += [f"  {path:<{width}}  {what:<{size}}  {verdict}" for path, what, verdict in told[:_MANY]]
     if len(told) > _MANY:
         lines.append(f"  and {len(told) - _MANY} more")
-    return "\n".join([*lines, *_advice(crash, verdicts)])
+    return "\n".join([*lines, *_advice(crash, verdicts, kinds)])
 
 
 def _verdict(old: _Entry, new: _Entry, here: _Entry, *, is_known: bool) -> str:
-    """Say which version an entry is of."""
+    """Say which version an entry is of; nothing if it is the same in both."""
     if not is_known:
         return "in neither version"
+    if old == here == new:
+        return ""
     if here == old:
         return "the old version" if here is not None else "not there yet"
     if here == new:
         return "the new version" if here is not None else "gone already"
     if here is None:
         return "missing"
-    return "neither the old version nor the new one"
+    return _NEITHER
 
 
-def _advice(crash: Crash, verdicts: set[str]) -> tuple[str, ...]:
+def _advice(crash: Crash, verdicts: set[str], kinds: set[str]) -> tuple[str, ...]:
     """Say what usually is the reason, and what usually helps."""
     is_old = bool(verdicts & {"the old version", "not there yet"})
     is_new = bool(verdicts & {"the new version", "gone already"})
-    if "neither the old version nor the new one" in verdicts:
+    if _NEITHER in verdicts and "database" in kinds:
+        return "why: the database holds a part of the changes: they are of more than one transaction", *_REPAIR_DATABASE
+    if _NEITHER in verdicts:
         if crash.kind == "kill":
             return "why: it is written in place, so that for a while it is neither; a kill may come then", *_REPAIR_FILE
         return (
@@ -113,15 +129,30 @@ def _advice(crash: Crash, verdicts: set[str]) -> tuple[str, ...]:
             *_REPAIR_FILE,
         )
     if "missing" in verdicts:
-        return "why: the old one is taken away before the new one is in its place", *_REPAIR_FILE
+        repair = _REPAIR_FOLDER if "folder" in kinds else _REPAIR_FILE
+        return "why: the old one is taken away before the new one is in its place", *repair
     if is_old and is_new:
         return "why: each is whole, but they are of two versions: they change one after the other", *_REPAIR_TOGETHER
     if is_old and crash.step == END:
         return (
-            "why: what the function did was not made durable: neither the file nor its directory was synced",
+            "why: what the function did was not made durable: the file or its directory was not synced",
             *_REPAIR_FILE,
         )
     return ()
+
+
+def _is_database(path: str) -> bool:
+    """Return whether a file is one of SQLite's."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return posix.pread(fd, 16, 0) == b"SQLite format 3\0"
+    except OSError:
+        return False
+    finally:
+        posix.close(fd)
 
 
 def entry_at(path: str) -> _Entry:
