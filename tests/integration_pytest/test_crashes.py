@@ -16,6 +16,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -25,7 +26,9 @@ from pathlib import Path
 import pytest
 
 import atomik
-from pytest_atomik import Crash
+from pytest_atomik import AtomicTmp, Crash
+from support.needs import need_root
+from support.processes import NOBODY
 
 Failed = pytest.fail.Exception
 
@@ -556,6 +559,54 @@ def test_large_files_that_do_not_change_are_not_copied(atomic_tmp):
         (atomic_tmp / "large").unlink()
     assert (atomic_tmp / "large").stat().st_size == 1 << 30
     assert time.process_time() - began < 2
+
+
+@pytest.mark.system
+def test_an_ordinary_user_sees_all_of_it():
+    """Without any privilege, in folders and files that are closed to oneself."""
+    need_root()
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o777)
+    try:
+        process = multiprocessing.get_context("fork").Process(target=as_nobody, args=(place / "top",))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        shutil.rmtree(place)
+
+
+def as_nobody(top):
+    """Give up every right, and look at the crashes of a function that takes rights away."""
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as after an exec
+    top.mkdir()
+    (top / "closed").mkdir()
+    (top / "closed" / "x").write_text("old")
+    (top / "closed").chmod(0o500)
+    (top / "secret").touch(0o200)
+
+    def func():
+        (top / "closed").chmod(0o700)
+        (top / "closed" / "x").write_text("new")
+        (top / "closed").chmod(0)
+        with (top / "secret").open("w") as f:
+            f.write("secret")
+
+    watched = AtomicTmp(top, __file__, base=top)
+    try:
+        run = watched.crashes(func, power_cuts=True, engine="syscalls")
+        sizes = [(crash.kind, (top / "secret").stat().st_size) for crash in run]
+        assert run.notes == []
+    finally:
+        watched._close()
+    assert ("kill", 6) in sizes
+    assert sizes[0] == ("kill", 0)
+    assert ("power cut", 0) in sizes
+    assert (top / "closed" / "x").read_text() == "old"
+    assert [stat.S_IMODE((top / name).stat().st_mode) for name in ("closed", "secret")] == [0o500, 0o200]
 
 
 # Never green by accident.

@@ -77,6 +77,20 @@ def test_the_next_one_finds_the_directory_as_the_first_one_did(atomic_tmp):
     assert not [name for name in os.listdir(atomic_tmp.path.parent) if "-before-" in name]
 
 
+def test_what_is_put_back_is_what_it_was(atomic_tmp):
+    """Hard links, FIFOs, and files that are open."""
+    (atomic_tmp / "x").write_text("1")
+    os.link(atomic_tmp / "x", atomic_tmp / "y")
+    os.mkfifo(atomic_tmp / "fifo")
+    number = (atomic_tmp / "x").stat().st_ino
+
+    for _ in atomic_tmp.crashes(lambda: _publish(atomic_tmp / "a"), engine="publications"):
+        assert ((atomic_tmp / "x").stat().st_nlink, (atomic_tmp / "x").stat().st_ino) == (2, number)
+        (atomic_tmp / "y").write_text("spoiled")
+
+    assert (atomic_tmp / "x").read_text() == "1"
+
+
 def test_who_leaves_the_loop_keeps_the_crash(atomic_tmp):
     """After a `break` the directory is as the kill left it, to go on with."""
     for crash in atomic_tmp.crashes(lambda: _publish(atomic_tmp / "a"), engine="publications"):

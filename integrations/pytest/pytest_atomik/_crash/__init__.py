@@ -10,7 +10,7 @@ The rooms, in the order in which a run goes through them:
 - `_states` reads the log and says what names and contents each crash leaves. `_stage` makes the directory hold them.
 - `_explain` tells a test that fails what its directory holds, compared with the old and the new version.
 - `_run` is what `atomic_tmp.crashes` returns. Where the kernel refuses, it takes `_publications`, which kills the function
-  again and again, at each step of each publication that it makes with Atomik.
+  again and again, at each step of each publication that it makes with Atomik, and puts the directory back by `_snapshot`.
 
 A test may mock `os`, `pathlib`, `socket` or `builtins.open`. The engine must not be deceived by that: it calls the C
 modules (`posix`, `_socket`) directly.

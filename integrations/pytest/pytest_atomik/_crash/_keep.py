@@ -1,10 +1,12 @@
-"""Copies of a directory, and removals, that no mock deceives."""
+"""Copies of a directory, removals, and room beside it, that no mock deceives."""
 
 from __future__ import annotations
 
 import contextlib
 import posix
+import posixpath
 import stat
+import sys
 from typing import Final
 
 from ._log import clone, copy_range
@@ -66,5 +68,34 @@ def _copy_content(source: str, target: str) -> None:
                 copy_range(fd, copy, _ALL, 0, 0)
         finally:
             posix.close(copy)
+    finally:
+        posix.close(fd)
+
+
+def folder_beside(top: str) -> str:
+    """Make a folder beside a directory, where what a crash does not leave can wait."""
+    parent, _, name = top.rpartition("/")
+    number = 0
+    while True:
+        number += 1
+        folder = f"{parent}/.{name[:100]}-crashes-{posix.getpid()}-{number}"
+        try:
+            posix.mkdir(folder, 0o700)
+        except FileExistsError:
+            continue
+        if posix.stat(folder).st_dev != posix.stat(top).st_dev:
+            posix.rmdir(folder)
+            msg = f"{top} is a mount point: atomic_tmp.crashes needs room beside it, on the same filesystem"
+            raise RuntimeError(msg)
+        return folder
+
+
+def real_path(path: str) -> str:
+    """Return a directory's path without links, as the kernel has it."""
+    if sys.platform != "linux":
+        return posixpath.realpath(path)
+    fd = posix.open(path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        return posix.readlink(f"/proc/self/fd/{fd}")
     finally:
         posix.close(fd)

@@ -204,7 +204,7 @@ class Store:
 def copy_range(source: int, target: int, length: int, source_offset: int, target_offset: int) -> int:
     """Copy a part of a file to a place in another; return how much there was to be copied."""
     done = 0
-    with contextlib.suppress(OSError):  # other filesystems, and files of /proc and the like
+    with contextlib.suppress(OSError, AttributeError):  # other filesystems, and files of /proc and the like; not Linux
         while length >= _ALIGNED and done < length:
             count = posix.copy_file_range(
                 source, target, min(length - done, _CHUNK), source_offset + done, target_offset + done

@@ -15,7 +15,7 @@ from ._calls import Machine
 from ._filter import TRACE_FD
 
 #: Asks a thread for its Python traceback: the last but one of those that nobody uses.
-TRACE_SIGNAL: Final = signal.SIGRTMAX - 1
+TRACE_SIGNAL: Final = getattr(signal, "SIGRTMAX", 65) - 1
 
 _PAGE: Final = posix.sysconf("SC_PAGESIZE")
 _LONGEST_PATH: Final = 4096

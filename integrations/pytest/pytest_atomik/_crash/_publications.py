@@ -11,7 +11,6 @@ import os
 import posix
 import signal
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -23,10 +22,10 @@ import pytest
 import atomik
 from atomik_core import testing
 
-from .. import _tree
 from .._faults import Fault
 from ._child import die_with
 from ._crash import Crash
+from ._snapshot import Snapshot
 
 #: The exit status of a child that was not killed.
 _RAISED: Final = 1
@@ -55,7 +54,7 @@ class PublicationCrashes:
         self._func = func
         self._place = place
         self._faults = faults
-        self._aside: Path | None = None
+        self._before: Snapshot | None = None
         self._number = 0
         self._is_over = False
 
@@ -63,15 +62,14 @@ class PublicationCrashes:
         __tracebackhide__ = True
         if self._is_over:
             raise StopIteration
-        if self._aside is None:
-            self._aside = Path(tempfile.mkdtemp(prefix=f"{self._path.name}-before-", dir=self._path.parent))
-            _tree.save(self._path, self._aside / "tree")
+        if self._before is None:
+            self._before = Snapshot(str(self._path))
         else:
-            _tree.restore(self._path, self._aside / "tree")
+            self._before.restore()
             self._account = ""
-        crash = self._run(self._number, self._aside)
+        crash = self._run(self._number, Path(self._before.folder))
         if crash is None:
-            _tree.restore(self._path, self._aside / "tree")
+            self._before.restore()
             self.end()
             raise StopIteration
         self._number += 1
@@ -85,9 +83,9 @@ class PublicationCrashes:
     def end(self) -> None:
         """Forget what the directory was; it stays as it is now."""
         self._is_over = True
-        if self._aside is not None:
-            atomik.remove(self._aside, sync="off")
-            self._aside = None
+        if self._before is not None:
+            self._before.close()
+            self._before = None
 
     def _run(self, number: int, aside: Path) -> Crash | None:
         """Run the function in a child that dies at its step `number`; return None if it came to its end before."""

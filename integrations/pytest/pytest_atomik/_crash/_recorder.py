@@ -21,7 +21,7 @@ from select import POLLIN, poll
 from typing import Final
 
 from . import _process
-from ._calls import AT_FDCWD, CWD, Call, Does
+from ._calls import AT_FDCWD, CWD, Call, Does, Machine
 from ._child import Ending, run_in_child
 from ._filter import Unavailable, machine
 from ._log import (
@@ -155,7 +155,6 @@ class Recorder:
         self._top = top
         self._folder = folder
         self._store = store
-        self._machine = machine()
         self._known: dict[tuple[int, int], Inode] = {}
         self._links: dict[Inode, int] = {}
         self._linked: set[Inode] = set()
@@ -182,6 +181,7 @@ class Recorder:
         Raises:
             Unavailable: the calls of a function cannot be stopped here. It has not been run.
         """
+        target = machine()
         ours, theirs = _socket.socketpair()
         trace = posix.open(
             f"{self._folder}/trace", posix.O_RDWR | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC, 0o600
@@ -195,9 +195,9 @@ class Recorder:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child = posix.fork()
             if not child:
-                run_in_child(self._machine, func, theirs, trace, output, supervisor, reached)
+                run_in_child(target, func, theirs, trace, output, supervisor, reached)
             theirs.close()
-            self._supervise(child, ours, trace, timeout)
+            self._supervise(target, child, ours, trace, timeout)
         finally:
             ours.close()
             theirs.close()
@@ -208,7 +208,7 @@ class Recorder:
         self._find_unseen()
         self.log.append(Point(END, self._last_path()))
 
-    def _supervise(self, child: int, ours: _socket.socket, trace: int, timeout: float) -> None:
+    def _supervise(self, target: Machine, child: int, ours: _socket.socket, trace: int, timeout: float) -> None:
         """Answer for the calls of the child until its function has ended; end all its processes."""
         handle = posix.pidfd_open(child)
         listener = -1
@@ -224,7 +224,7 @@ class Recorder:
             while True:
                 events = dict(waiting.poll(max(0.0, deadline - posix.times().elapsed) * 1000))
                 if events.get(listener, 0) & POLLIN:
-                    self._answer(listener, trace)
+                    self._answer(target, listener, trace)
                 elif ours.fileno() in events:
                     if told := ours.recv(1 << 16):
                         self.ending = Ending(**json.loads(told))
@@ -262,7 +262,7 @@ class Recorder:
             if pid != child and birth and _process.birth_of(pid) == birth:
                 _process.kill(pid)
 
-    def _answer(self, listener: int, trace: int) -> None:
+    def _answer(self, target: Machine, listener: int, trace: int) -> None:
         """Deal with a stopped call; one that was interrupted for a traceback comes again."""
         buffer = bytearray(80)
         try:
@@ -270,7 +270,7 @@ class Recorder:
         except OSError:  # killed or interrupted in the meantime
             return
         identity, thread, _, number, _, instruction, *args = struct.unpack("QIIiIQ6Q", buffer)
-        call = self._machine.calls[number]
+        call = target.calls[number]
         this = (number, instruction, *args)
         error = 0
         asked, point = self._asked.pop(thread, (None, None))
@@ -293,7 +293,7 @@ class Recorder:
             if point is not None:
                 self._processes.setdefault(pid := _process.process_of(thread), _process.birth_of(pid))
                 self.log.append(point)
-                if _process.ask_for_traceback(self._machine, thread):
+                if _process.ask_for_traceback(target, thread):
                     self._asked[thread] = this, point
                     return
         with contextlib.suppress(OSError):

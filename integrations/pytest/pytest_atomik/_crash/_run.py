@@ -16,7 +16,7 @@ from .._faults import Fault
 from . import _explain
 from ._crash import Crash, Engine
 from ._filter import Unavailable
-from ._keep import keep, remove
+from ._keep import folder_beside, keep, real_path, remove
 from ._log import Changed, Edited, Renamed, Store
 from ._publications import PublicationCrashes
 from ._recorder import Recorder
@@ -180,8 +180,8 @@ class SyscallCrashes:
         __tracebackhide__ = True
         self._path = path
         self._base = str(base)
-        self._top = _real_path(str(path))
-        self._folder = _new_folder(self._top)
+        self._top = real_path(str(path))
+        self._folder = folder_beside(self._top)
         self._store: Store | None = None
         self._stage: Stage | None = None
         try:
@@ -296,30 +296,3 @@ class SyscallCrashes:
         """Show what there is at one moment, whatever is shown now."""
         if self._stage is not None:
             self._stage.show(layer, self._stage.names_that_differ(layer), self._stage.inodes_that_differ(layer))
-
-
-def _new_folder(top: str) -> str:
-    """Make a folder beside a directory, where what a crash does not leave can wait."""
-    parent, _, name = top.rpartition("/")
-    number = 0
-    while True:
-        number += 1
-        folder = f"{parent}/.{name[:100]}-crashes-{posix.getpid()}-{number}"
-        try:
-            posix.mkdir(folder, 0o700)
-        except FileExistsError:
-            continue
-        if posix.stat(folder).st_dev != posix.stat(top).st_dev:
-            posix.rmdir(folder)
-            msg = f"{top} is a mount point: atomic_tmp.crashes needs room beside it, on the same filesystem"
-            raise RuntimeError(msg)
-        return folder
-
-
-def _real_path(path: str) -> str:
-    """Return a directory's path without links, as the kernel has it."""
-    fd = posix.open(path, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    try:
-        return posix.readlink(f"/proc/self/fd/{fd}")
-    finally:
-        posix.close(fd)

@@ -100,7 +100,7 @@ class Stage:
         for inode in sorted(touched, key=self._depth, reverse=True):
             if inode in layer.attributes and self._exists(inode):
                 self._give(inode, layer.attributes[inode])
-        self._stamp(touched)
+                self._stamp([inode])  # before the folder is closed in which it is
 
     # Names.
 
