@@ -8,7 +8,7 @@ itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -43,14 +43,15 @@ def load() -> None:
     """Load the plugins, unless that was done before: for a publication to call before anything is staged.
 
     Raises:
-        ImportError: a plugin is broken and ATOMIK_STRICT_PLUGINS is set; where it is not, that is logged, once.
+        ImportError: a plugin is broken, or another one takes its name, and ATOMIK_STRICT_PLUGINS is set; where it is not,
+            that is logged, once.
     """
     global _hooks  # noqa: PLW0603 - a process has its plugins once
     # A plugin that publishes while it is imported is not to be waited for.
     if _hooks is None and not _inside.get():
         registry = _installed()
         for entry in registry.entries:
-            if entry.status == "broken":
+            if entry.status in {"broken", "shadowed"}:
                 _report(entry)
         _hooks = registry.hooks or False
 
@@ -87,6 +88,21 @@ def discarded(publication: Publication[Any], error: BaseException | None) -> Non
             error.add_note(f"atomik: a plugin's atomik_discarded raised {trouble!r}")
         elif trouble is not None:
             raise trouble
+
+
+@contextmanager
+def replaced(given: Sequence[object]) -> Iterator[None]:
+    """Let these, and none that is installed, be the plugins within the block (see `testing.plugins`)."""
+    global _registry, _hooks
+    from ._registry import Registry
+
+    before = _registry, _hooks
+    registry = Registry.of(given)
+    _registry, _hooks = registry, registry.hooks or False
+    try:
+        yield
+    finally:
+        _registry, _hooks = before
 
 
 def _listening() -> pluggy.HookRelay | Literal[False] | None:
@@ -138,9 +154,12 @@ def _tell(hook: pluggy.HookCaller, arguments: dict[str, object]) -> Exception | 
 
 
 def _report(entry: Entry) -> None:
-    msg = f"{entry} is broken and not used: {entry.reason}"
+    msg = f"{entry} is {entry.status} and not used: {entry.reason}"
     if _is_strict():
-        msg += "; ATOMIK_STRICT_PLUGINS forbids to go on without it: repair it, remove it, or disable it"
+        remedy = "repair it, remove it, or disable it"
+        if entry.status == "shadowed":
+            remedy = "disable one of the two distributions"
+        msg += f"; ATOMIK_STRICT_PLUGINS forbids to go on without it: {remedy}"
         raise ImportError(msg) from (entry.trouble if isinstance(entry.trouble, BaseException) else None)
     _log(msg, entry.trouble)
 

@@ -56,6 +56,27 @@ def watching(watcher: Watcher) -> Iterator[None]:
         watchers.remove(watcher)
 
 
+@contextlib.contextmanager
+def plugins(*given: object) -> Iterator[None]:
+    """Let these, and none that is installed, be Atomik's plugins within the block: for a plugin's own tests.
+
+    Args:
+        given: modules or objects with functions or methods that are marked with :func:`atomik.hookimpl`; the later ones are
+            called first, as with those that are installed. None at all: no plugin is called.
+
+    What is installed is not imported. The block holds for the whole process, not only for its own thread;
+    :func:`atomik.plugins` tells of these plugins, too.
+
+    Raises:
+        pluggy.PluginValidationError: one of them would never be called, or is not to be: a hook is unknown or unmarked, an
+            argument wrong.
+    """
+    from . import _plugins
+
+    with _plugins.replaced(given):
+        yield
+
+
 def before_writes(publication: Publication[Any], call: Callable[[], object]) -> bool:
     """Have ``call()`` called before each write to the file that `publication` has opened; what it raises fails the write.
 
