@@ -370,6 +370,13 @@ def test_the_line_that_was_about_to_do_it_is_told(atomic_tmp):
     assert (last.line, last.traceback) == ("", "")
 
 
+def test_a_file_that_gets_its_name_later_is_told_by_it(atomic_tmp):
+    """Atomik writes a new file before it has a name."""
+    paths = {crash.path.name for crash in atomic_tmp.crashes(lambda: [publish(atomic_tmp / name) for name in "ab"])}
+
+    assert paths == {"a", "b"}
+
+
 def test_what_a_thread_does_has_its_line_too(atomic_tmp):
     """A thread of Python's has a traceback like the main one."""
 

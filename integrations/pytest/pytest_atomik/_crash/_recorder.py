@@ -50,6 +50,9 @@ from ._log import (
 #: What comes after the last call of the function.
 END: Final = "the end"
 
+#: How a file is told that has no name as yet (O_TMPFILE).
+_UNNAMED: Final = "an unnamed file"
+
 _RECEIVE, _SEND, _IS_VALID = 0xC0502100, 0xC0182101, 0x40082102
 _CONTINUE: Final = 1
 
@@ -164,6 +167,7 @@ class Recorder:
         self._asked: dict[int, tuple[tuple[int, ...], Point]] = {}
         self._processes: dict[int, bytes] = {}
         self._backups = 0
+        self._unnamed: dict[Inode, list[Point]] = {}
         self.root = self._learn(top, posix.lstat(top), is_beginning=True)
         self.start = len(self.log)
 
@@ -290,6 +294,8 @@ class Recorder:
                 return
             if job is not None:
                 self._jobs.append(job)
+                if point is not None and point.path == _UNNAMED and job.file is not None:
+                    self._unnamed.setdefault(job.file[1], []).append(point)
             if point is not None:
                 self._processes.setdefault(pid := _process.process_of(thread), _process.birth_of(pid))
                 self.log.append(point)
@@ -576,7 +582,7 @@ class Recorder:
         if path == self._top:
             return "."
         shown = path.removeprefix(f"{self._top}/")
-        return "an unnamed file" if re.search(r"(^|/)#\d+$", shown) else shown
+        return _UNNAMED if re.search(r"(^|/)#\d+$", shown) else shown
 
     def _last_path(self) -> str:
         """Return what the last point was about."""
@@ -626,6 +632,8 @@ class Recorder:
                 if inode is None or (before is None and job.creates and self._links.get(inode, 0) == 0):
                     inode = self._learn(f"/proc/self/fd/{fd}/{name}", status)
             if inode is not before:
+                for point in self._unnamed.pop(inode, ()) if inode is not None else ():
+                    point.path = self._told(fd, folder, name)
                 changes[folder, name] = inode
                 self._point_name((folder, name), inode)
         if changes:
