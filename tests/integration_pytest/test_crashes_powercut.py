@@ -230,6 +230,16 @@ def test_a_cut_loses_what_was_not_synced(atomic_tmp):
     }
 
 
+def test_a_file_that_was_emptied_may_be_empty(atomic_tmp):
+    """What it had before, synced or not, does not come back under its name; only with everything else."""
+    assert states_at_the_end(atomic_tmp, in_place, 2) == {
+        "kill": {"a": NEW.encode()},
+        "contents": {"a": b""},
+        "names and contents": {"a": OLD.encode()},
+    }
+    assert states_at_the_end(atomic_tmp, in_place, 3) == {"kill": {"a": NEW.encode()}}
+
+
 def test_what_was_synced_is_there_after_each_cut(atomic_tmp):
     """Only the name is not certain, until the directory is synced."""
     assert states_at_the_end(atomic_tmp, replaced_file_synced, 2) == {
