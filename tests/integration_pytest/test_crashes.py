@@ -476,7 +476,7 @@ def test_what_pytest_does_at_its_own_end_is_not_done_by_the_function(atomic_tmp)
     """The child has inherited it, and must not do it."""
     callback = atexit.register((atomic_tmp / "done by pytest").mkdir)
     try:
-        steps = [crash.step for crash in atomic_tmp.crashes(lambda: (atomic_tmp / "a").mkdir())]
+        steps = [crash.step for crash in atomic_tmp.crashes((atomic_tmp / "a").mkdir)]
     finally:
         atexit.unregister(callback)
 
