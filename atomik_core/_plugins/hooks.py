@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Final, Literal
 
@@ -44,14 +45,15 @@ def load() -> None:
     """Load the plugins, unless that was done before: for a publication to call before anything is staged.
 
     Raises:
-        ImportError: a plugin is broken and ATOMIK_STRICT_PLUGINS is set; where it is not, that is logged, once.
+        ImportError: a plugin is broken, or another one takes its name, and ATOMIK_STRICT_PLUGINS is set; where it is not,
+            that is logged, once.
     """
     global _hooks  # noqa: PLW0603 - a process has its plugins once
     # A plugin that publishes while it is imported is not to be waited for.
     if _hooks is None and not _in_hook.get():
         registry = _installed()
         for entry in registry.entries:
-            if entry.status == "broken":
+            if entry.status in {"broken", "shadowed"}:
                 _report(entry)
         _hooks = registry.hooks or False
 
@@ -88,6 +90,29 @@ def discarded(publication: object, error: BaseException | None) -> None:
             error.add_note(f"atomik: a plugin's atomik_discarded raised {trouble!r}")
         elif trouble is not None:
             raise trouble
+
+
+class replaced:  # noqa: N801 - used like a function, as hooks_suppressed is
+    """Let these, and none that is installed, be the plugins within the block (see `testing.plugins`)."""
+
+    __slots__ = ("_before", "_given")
+
+    def __init__(self, given: Sequence[object]) -> None:
+        self._given = given
+
+    def __enter__(self) -> None:
+        global _registry, _hooks
+        from .registry import Registry
+
+        self._before = _registry, _hooks
+        registry = Registry.of(self._given)
+        _registry, _hooks = registry, registry.hooks or False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        global _registry, _hooks
+        _registry, _hooks = self._before
 
 
 def _active_hooks() -> pluggy.HookRelay | Literal[False] | None:
@@ -143,9 +168,12 @@ def _call_observers(hook: pluggy.HookCaller, arguments: dict[str, object]) -> Ex
 
 
 def _report(entry: Entry) -> None:
-    msg = f"{entry} is broken and not used: {entry.reason}"
+    msg = f"{entry} is {entry.status} and not used: {entry.reason}"
     if is_strict():
-        msg += "; ATOMIK_STRICT_PLUGINS forbids to go on without it: repair it, remove it, or disable it"
+        remedy = "repair it, remove it, or disable it"
+        if entry.status == "shadowed":
+            remedy = "disable one of the two distributions"
+        msg += f"; ATOMIK_STRICT_PLUGINS forbids to go on without it: {remedy}"
         raise ImportError(msg) from (entry.trouble if isinstance(entry.trouble, BaseException) else None)
     _log(msg, entry.trouble)
 

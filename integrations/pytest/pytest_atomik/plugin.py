@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=number,
         default=3,
         help="how many builds of each name atomic_tmp_factory keeps between runs",
+    )
+    parser.getgroup("atomik").addoption(
+        "--atomik-crashes",
+        metavar="DIR",
+        help="keep a copy of each state that atomic_tmp.crashes shows, in DIR/<test>/<number>-<crash>",
     )
 
 
@@ -106,15 +113,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.stash[_summary] = finish_session(session.config, places)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """With -v, say who built what, in how long, and who used it."""
-    lines = terminalreporter.config.stash.get(_summary, None)
-    if lines and terminalreporter.config.getoption("verbose") > 0:
-        terminalreporter.section("atomic_tmp_factory")
-        for line in lines:
-            terminalreporter.line(line)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -124,11 +122,49 @@ def pytest_runtest_makereport(
     atomic_tmp = item.stash.get(_watched, None)
     if atomic_tmp is not None:
         if report.failed:
-            report.sections.append(("atomic_tmp", atomic_tmp._account()))
+            # A name that is no text would end an xdist worker.
+            account = atomic_tmp._account().encode(errors="backslashreplace").decode()
+            report.sections.append(("atomic_tmp", account))
+        if call.when == "teardown" and (notes := atomic_tmp._notes()):
+            notes = [note.encode(errors="backslashreplace").decode() for note in notes]
+            report.atomik_notes = notes  # type: ignore[attr-defined] # what a report holds, xdist brings to the controller
         atomic_tmp._has_failed |= report.failed or hasattr(report, "wasxfail")
+        atomic_tmp._was_skipped |= report.skipped
         if call.when == "teardown":
             del item.stash[_watched]  # the item lives as long as the session, and may be run again
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what crashes did not see, and, with -v, who built what, in how long, and who used it."""
+    _tell_notes(terminalreporter)
+    lines = terminalreporter.config.stash.get(_summary, None)
+    if lines and terminalreporter.config.getoption("verbose") > 0:
+        terminalreporter.section("atomic_tmp_factory")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+def _tell_notes(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what crashes could not be, or were not, seen: of tests that passed, too."""
+    notes: dict[str, list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for note in getattr(report, "atomik_notes", ()):
+                notes.setdefault(note, []).append(report.nodeid)
+    if notes:
+        terminalreporter.section("atomik")
+        for note, tests in notes.items():
+            others = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+            terminalreporter.write_line(f"{note}   ({tests[0]}{others})")
+
+
+def _kept_crashes(request: pytest.FixtureRequest) -> Path | None:
+    """Return where the states that crashes leave are kept, if they are to be."""
+    folder = request.config.getoption("atomik_crashes")
+    if folder is None:
+        return None
+    return Path(request.config.invocation_params.dir, folder, re.sub(r"[^\w.\[\]-]+", "_", request.node.nodeid)[-150:])
 
 
 @pytest.fixture
@@ -139,17 +175,24 @@ def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
     it left staging litter. See the documentation of Atomik: "Prove that your code is crash-safe".
     """
     from ._atomic_tmp import AtomicTmp
-    from ._dirs import temporary
+    from ._dirs import keep, temporary
 
     path, remove = temporary(request)
-    watched = request.node.stash[_watched] = AtomicTmp(path, str(request.path))
+    watched = request.node.stash[_watched] = AtomicTmp(
+        path, str(request.path), base=request.config.invocation_params.dir, keep_in=_kept_crashes(request)
+    )
     try:
         yield watched
         watched._close()
         marker = request.node.get_closest_marker("atomic_tmp")
         forgiven = marker is not None and marker.kwargs.get("leftovers", False)
+        if not watched._has_failed and not watched._was_skipped:
+            watched._require_use()
         if not forgiven and not watched._has_failed:
             watched._require_no_litter()
+    except BaseException:
+        keep(request)
+        raise
     finally:
         watched._remove_elsewhere()
         remove()
