@@ -13,11 +13,16 @@ _PASSED_ON: Final = frozenset(
 )
 
 
-def run(arguments: list[str], environment: Mapping[str, str]) -> int:
+def run(arguments: list[str], environment: Mapping[str, str], stdout: int | None = None) -> int:
     """Run a program, found on PATH; return its exit status, 128 + n if signal n has ended it.
 
     It has this process's descriptors, working directory and signals. Nothing is raised while it runs: whatever signal
     comes is its to answer.
+
+    Args:
+        arguments: the program and its arguments.
+        environment: its environment.
+        stdout: the descriptor that is to be its standard output; by default it has this process's.
 
     Raises:
         OSError: it could not be started.
@@ -32,6 +37,7 @@ def run(arguments: list[str], environment: Mapping[str, str]) -> int:
             arguments[0],
             arguments,
             environment,
+            file_actions=[] if stdout is None else [(os.POSIX_SPAWN_DUP2, stdout, 1)],
             setsigmask=before,
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # ignored by Python
         )

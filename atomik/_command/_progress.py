@@ -9,24 +9,38 @@ from typing import Final, Self
 
 import click
 
-from . import _words
+from . import _format
 
 _EVERY: Final = 0.1
 _WIPE: Final = "\r\033[K"
 
 
 class Progress:
-    """What `atomik.copy` tells of its progress. Where standard error is no terminal, nothing is written."""
+    """What `atomik.copy` reports of its progress. Where standard error is no terminal, nothing is written."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, total: int | None) -> None:
+        """Write nothing yet.
+
+        Args:
+            quiet: whether to write nothing at all.
+            total: the number of bytes of a single file; None for a tree, of which nobody has counted either.
+        """
         self.wanted = not quiet and sys.stderr is not None and sys.stderr.isatty()
+        self._total = total
         self._next = 0.0
 
-    def __call__(self, files: int, size: int) -> None:
+    def __call__(self, files: int, count: int) -> None:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _EVERY
-            click.echo(f"{_WIPE}{files:,} files, {_words.size(size)}", nl=False, err=True)
+            click.echo(f"{_WIPE}{self._line(files, count)}", nl=False, err=True)
+
+    def _line(self, files: int, count: int) -> str:
+        if self._total is None:
+            return f"{files:,} files, {_format.size(count)}"
+        if count > self._total:  # it has grown meanwhile, or is one of /proc, which have no size
+            return _format.size(count)
+        return f"{_format.size(count)} of {_format.size(self._total)}"
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Ended(BaseException):
+class EndedBySignal(BaseException):
     """A signal came. Not an Exception: nothing but the outermost caller may take it for a failure and go on.
 
     Attributes:
@@ -26,8 +26,8 @@ class Ended(BaseException):
 
 
 @contextmanager
-def raised() -> Iterator[None]:
-    """Have SIGINT, SIGTERM and SIGHUP raise :class:`Ended` within the block, in the main thread.
+def raise_on_signals() -> Iterator[None]:
+    """Have SIGINT, SIGTERM and SIGHUP raise :class:`EndedBySignal` within the block, in the main thread.
 
     One that is ignored stays so: that is what nohup is for, and how a shell keeps Ctrl-C from its background jobs.
     """
@@ -47,4 +47,4 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - th
     # A person who presses Ctrl-C again means it.
     for repeated in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(repeated, signal.SIG_IGN)
-    raise Ended(number)
+    raise EndedBySignal(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_one_of_several_is_missing(here):
     done = atomik("run", "-o", "a", "-o", "b", "--", "touch", "{1}")
 
     assert done.returncode == 1
-    assert "b" in complaint(done)
+    assert complaint(done).startswith("b: ")
     assert "Nothing was made at the staged path; make a file or a folder there" in complaint(done)
     assert not os.listdir()
 
@@ -229,12 +230,102 @@ def test_an_outer_run_keeps_its_outputs_to_itself(here):
     assert Path("c").read_text() == "ATOMIK_OUTPUT_1\n"
 
 
-def test_braces_that_mean_nothing_are_left_alone(here):
-    """A number without an output, or an expression, is the program's own."""
-    done = atomik("run", "-o", "a", "-o", "b", "--", "sh", "-c", "touch {1} {2}; echo '{3} {x} {0} a{,}'")
+def test_braces(here):
+    """Doubled they are literal; those of a shell, of awk or of a regular expression are left alone."""
+    done = atomik(
+        *("run", "-o", "a", "-o", "b", "--", "sh", "-c", 'touch {1} "$ATOMIK_OUTPUT_2"; printf "%s" "$0$1"'),
+        *("{{}} {{3}} {x} {1,2} a{,} ", "${1} ${3} {print $2}"),
+    )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "{3} {x} {0} a{,}\n"
+    assert done.stdout == "{} {3} {x} {1,2} a{,} ${1} ${3} {print $2}"
+
+
+def test_another_text_stands_for_the_output(here):
+    """With -I a program gets {} as it is; numbers go on meaning outputs."""
+    done = atomik("run", "-o", "a", "-I", "%", "--", "sh", "-c", 'echo "$@" > "$0"', "%", "{}", "{{}}", "x%y", "{1}")
+
+    assert done.returncode == 0, done.stderr
+    only, literal, *within = Path("a").read_text().split()
+    staged = within[-1]
+    assert (only, literal, within) == ("{}", "{{}}", [f"x{staged}y", staged])
+
+
+def test_find_replaces_its_own_braces(here):
+    """Under find, which replaces every {}, the output is {1}."""
+    for name in ("a b", "c"):
+        Path(f"{name}.txt").write_text(f"{name}\n")
+    find = "find . -name '*.txt' -exec atomik run -o {}.copy -- cp {} {1} ';'"
+    done = subprocess.run(find, shell=True, env=environment())
+
+    assert done.returncode == 0
+    assert Path("a b.txt.copy").read_text() == "a b\n"
+    assert Path("c.txt.copy").read_text() == "c\n"
+
+
+@pytest.mark.parametrize("where", ["new", "sub/new", "old"])
+def test_standard_output(here, where):
+    """It becomes a file when the program has succeeded; until then there is none, or the old version."""
+    Path("old").write_text("old\n")
+    looking = 'printf "one\n"; test ! -s new && test ! -e sub/new && grep -q old old && echo two'
+    done = atomik("run", "--overwrite", "--parents", "--stdout", where, "--", "sh", "-c", looking)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert Path(where).read_text() == "one\ntwo\n"
+    assert stat.S_IMODE(Path(where).stat().st_mode) == 0o644
+
+
+def test_standard_output_and_other_outputs(here):
+    """All are published together; only those of -o have numbers."""
+    done = atomik(
+        *("run", "--stdout", "log", "-o", "a", "-o", "b/", "--"),
+        *("sh", "-c", 'echo 1 > "$0"; mkdir "$1"; echo made; env | grep -c ATOMIK_OUTPUT_', "{1}", "{2}"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert Path("log").read_text() == "made\n2\n"
+    assert Path("a").read_text() == "1\n"
+    assert sorted(os.listdir()) == ["a", "b", "log"]
+
+
+def test_standard_output_of_a_program_that_fails(here):
+    """What `dump | gzip > file` would have taken for the whole is discarded, and the status is the program's."""
+    Path("dump").write_text("yesterday\n")
+    done = atomik("run", "--overwrite", "--stdout", "dump", "-o", "a", "--", "sh", "-c", "echo half; touch {}; exit 4")
+
+    assert done.returncode == 4
+    assert complaint(done) == "a, dump: nothing was published, since sh exited with 4"
+    assert {name: Path(name).read_text() for name in os.listdir()} == {"dump": "yesterday\n"}
+
+
+def test_standard_output_over_a_folder(here):
+    """It is refused before the program starts."""
+    Path("dest").mkdir()
+    done = atomik("run", "--overwrite", "--stdout", "dest", "--", "touch", "started")
+
+    assert done.returncode == 1
+    assert complaint(done).startswith("dest: A folder stands at the destination")
+    assert os.listdir() == ["dest"]
+
+
+def test_a_standard_output_that_is_closed_is_no_other_descriptor(here):
+    """The program gets the file as its standard output, even if the command has been started without one."""
+    done = subprocess.run("atomik run --stdout out -- echo text >&- 2>&-", shell=True, env=environment())
+
+    assert done.returncode == 0
+    assert Path("out").read_text() == "text\n"
+
+
+def test_a_slash_asks_for_a_folder(here):
+    """A folder is published; a file in its place is refused, and the line names that output alone."""
+    good = atomik("run", "-o", "made/", "--", "sh", "-c", 'mkdir "$0"; touch "$0"/x', "{}")
+    bad = atomik("run", "-o", "fil/", "-o", "log", "--", "touch", "{1}", "{2}")
+
+    assert good.returncode == 0, good.stderr
+    assert os.listdir("made") == ["x"]
+    assert bad.returncode == 1
+    assert complaint(bad).startswith("fil/: ")
+    assert os.listdir() == ["made"]
 
 
 def test_a_file_is_replaced_where_nothing_can_be_exchanged(mounts):

@@ -12,7 +12,7 @@ _AT_ONCE: Final = 8 << 20
 _BUFFER: Final = 1 << 20
 
 
-def pour(source: int, target: int) -> None:
+def copy_stream(source: int, target: int) -> None:
     """Copy all that can be read from `source` to `target`, each from where it stands.
 
     Both stand at the same place after every call, so a rung that fails at any point is followed by the next; what the
