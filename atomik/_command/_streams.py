@@ -22,11 +22,11 @@ def copy_stream(source: int, target: int) -> None:
         OSError: reading or writing failed.
     """
     for rung in (_by_range, _by_splice):
-        _climb(rung, source, target)
+        _repeat(rung, source, target)
     _by_bytes(source, target)
 
 
-def _climb(rung: Callable[[int, int], int], source: int, target: int) -> None:
+def _repeat(rung: Callable[[int, int], int], source: int, target: int) -> None:
     try:
         while rung(source, target):
             pass
