@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 
 def table(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
-    """Align the rows of a table; the last column is as wide as it likes."""
+    """Align the columns of a table; the last one is not padded."""
     rows = list(rows)
     widths = [max(map(len, map(click.unstyle, column))) for column in list(zip(*rows, strict=True))[:-1]]
     lines = []

@@ -29,7 +29,7 @@ Environment: ATOMIK_SYNC is the default of --sync; ATOMIK_DISABLE_PLUGINS and AT
 
 
 class _Subcommands(click.Group):
-    """Each is a module of its own, imported when it is called for: a script may start this a thousand times."""
+    """Each is a module of its own, imported when it is used: a script may start this a thousand times."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature of click
         return list(_SUBCOMMANDS)
@@ -47,7 +47,7 @@ class _Subcommands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            # Not click's own suggestion, which has been there since 8.4 and knows only what is imported.
+            # click suggests one itself only since 8.4, and only of those that it holds: here, none.
             from difflib import get_close_matches
 
             alike = [repr(name) for name in get_close_matches(args[0], _SUBCOMMANDS)]
@@ -101,12 +101,12 @@ def run() -> int:
 
 
 def _print_error(line: str) -> None:
-    with suppress(OSError):  # nobody reads that either
+    with suppress(OSError):  # standard error is closed or full, too
         click.echo(f"atomik: {printable(' '.join(line.split()))}", err=True)
 
 
 class _OneLine(logging.Formatter):
-    """What the library logs, such as a broken plugin: without the traceback, which helps only its author."""
+    """What the library logs, such as a broken plugin, without the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"atomik: {printable(' '.join(record.getMessage().split()))}"

@@ -1,4 +1,4 @@
-"""What `atomik.probe` does not say of a filesystem, found out there and then: links, syncing a directory, what it costs."""
+"""What `atomik.probe` does not say of a filesystem, by trial: hard links, syncing a directory, and what a sync costs."""
 
 from __future__ import annotations
 

@@ -19,10 +19,11 @@ from ._subcommand import Subcommand
 @_options.directory(default=".")
 @_options.as_json()
 def probe(directory: str, *, as_json: bool) -> None:
-    """Say what the filesystem of DIR (by default the working directory) can do, and what that means for each of Atomik's
-    promises.
+    """Say what the filesystem of DIR can do, and what that means for each of Atomik's promises.
 
-    Every answer is found out there and then, by doing it; what is made for that is removed.
+    DIR is the working directory by default.
+
+    Every answer is found by trial; what is made for that is removed.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""How far a copy is: one line on the terminal, written over and over, gone at the end."""
+"""The progress of a copy: one line on the terminal, rewritten as it goes on and erased at the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import click
 
 from . import _format
 
-_EVERY: Final = 0.1
-_WIPE: Final = "\r\033[K"
+_INTERVAL: Final = 0.1
+_ERASE_LINE: Final = "\r\033[K"
 
 
 class Progress:
@@ -32,8 +32,8 @@ class Progress:
     def __call__(self, files: int, count: int) -> None:
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + _EVERY
-            click.echo(f"{_WIPE}{self._line(files, count)}", nl=False, err=True)
+            self._next = now + _INTERVAL
+            click.echo(f"{_ERASE_LINE}{self._line(files, count)}", nl=False, err=True)
 
     def _line(self, files: int, count: int) -> str:
         if self._total is None:
@@ -49,4 +49,4 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         if self._next:
-            click.echo(_WIPE, nl=False, err=True)
+            click.echo(_ERASE_LINE, nl=False, err=True)

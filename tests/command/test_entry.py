@@ -67,7 +67,7 @@ def test_help_without_arguments():
     [
         (["publish"], "publish"),
         (["wirte"], "'write'"),
-        (["write", "a", "--ovewrite"], "'--overwrite'"),
+        (["write", "a", "--ovewrite"], "--overwrite"),
         (["write"], "DEST"),
         (["write", "a", "b"], "b"),
         (["write", "a", "--sink"], "--sink"),
