@@ -6,14 +6,13 @@ import sys
 
 def main() -> int:
     """Run the command with the arguments of this process; return its exit status."""
+    # Looking for garbage among what is imported, which stays to the end, would be a tenth of what a small job takes.
+    gc.set_threshold(100_000)
     try:
-        # What is imported stays to the end: looking through it for garbage would be a tenth of what a small job takes.
-        gc.disable()
         # Here, not above: importing takes most of the time in which a person might press Ctrl-C before it is seen to.
         from ._command._main import run
 
         gc.freeze()
-        gc.enable()
         return run()
     except KeyboardInterrupt:
         return 130

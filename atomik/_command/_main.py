@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from contextlib import suppress
@@ -13,7 +12,7 @@ import click
 
 import atomik
 
-from . import _output, _signals
+from . import _log, _output, _signals
 from ._errors import Failure
 from ._format import printable
 
@@ -81,7 +80,7 @@ def command(ctx: click.Context) -> None:
 
 def run() -> int:
     """Run the command with the arguments of this process; return its exit status."""
-    _log_in_one_line()
+    _log.print_in_one_line()
     sys.stdout = _output.checked(sys.stdout)
     try:
         with _signals.raise_on_signals():
@@ -103,18 +102,3 @@ def run() -> int:
 def _print_error(line: str) -> None:
     with suppress(OSError):  # standard error is closed or full, too
         click.echo(f"atomik: {printable(' '.join(line.split()))}", err=True)
-
-
-class _OneLine(logging.Formatter):
-    """What the library logs, such as a broken plugin, without the traceback."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"atomik: {printable(' '.join(record.getMessage().split()))}"
-
-
-def _log_in_one_line() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine())
-    logger = logging.getLogger("atomik")
-    logger.addHandler(handler)
-    logger.propagate = False
