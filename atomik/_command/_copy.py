@@ -21,6 +21,7 @@ from ._subcommand import Subcommand
 @_options.overwrite()
 @_options.sync()
 @_options.parents()
+@_options.backup()
 @_options.quiet()
 def copy(src: str, dest: str, *, quiet: bool, **options: Any) -> None:
     """Copy the file or folder SRC to DEST, also from another filesystem: it is there all at once.
@@ -29,8 +30,9 @@ def copy(src: str, dest: str, *, quiet: bool, **options: Any) -> None:
     hard links come with it, as by `cp -a`.
 
     \b
-    Example:
-      atomik copy --overwrite /mnt/usb/photos photos
+    Examples:
+      atomik copy --parents /mnt/usb/photos backups/photos
+      atomik copy --overwrite --backup backups/photos.old /mnt/usb/photos backups/photos
     """  # noqa: D301 - \b is click's: do not rewrap
     with Progress(quiet=quiet, total=_size_of_file(src)) as progress:
         atomik.copy(src, dest, progress=progress if progress.wanted else None, **options)

@@ -17,8 +17,8 @@ _TRANSLATIONS: Final = (
     (r", or use atomik\.folder\b", ""),
     (r", or call discard\(\) in the block", ""),
     (r"\bpass (?=\w+=)", "use "),
-    (r'\b([a-z_]+)=(?:True|"(\w+)")', lambda found: _option(found[1], found[2])),
-    (r"^(backup|permissions)\b|\btmp_dir\b", lambda found: _option(found[0])),
+    (r"""\b([a-z_]+)=(?:True|["'](\w+)["'])""", lambda found: _option(found[1], found[2])),
+    (r"^(backup|permissions|extras)\b|\btmp_dir\b", lambda found: _option(found[0])),
     (r"\batomik\.(\w+)", r"`atomik \1`"),
     (r"another member of this group", "another output"),
 )

@@ -16,7 +16,7 @@ from . import _log, _output, _signals
 from ._errors import Failure
 from ._format import printable
 
-_SUBCOMMANDS: Final = ("clean", "copy", "exchange", "plugins", "probe", "remove", "rename", "run", "write")
+_SUBCOMMANDS: Final = ("clean", "copy", "exchange", "link", "plugins", "probe", "remove", "rename", "run", "write")
 
 _EPILOG = """
 Exit status: 0 if it is done; 1 if it failed, for the reason on standard error; 2 if the arguments make no sense; 130

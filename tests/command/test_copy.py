@@ -47,6 +47,23 @@ def test_it_is_no_copy_into_a_folder(source):
     assert tree(Path("dest")) == tree(source)
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_backup(source, kind):
+    """The version that is replaced is kept, in place of an older one; the copy keeps the metadata of its source."""
+    first, second, third = (
+        source / str(number) if kind == "folder" else source / "0" / str(number) for number in range(3)
+    )
+    third.chmod(0o700)
+    assert atomik("copy", first, "dest").returncode == 0
+    for new in (second, third):
+        done = atomik("copy", "--overwrite", "--backup", "before", new, "dest")
+        assert (done.returncode, done.stderr) == (0, "")
+
+    assert tree(Path("dest")) == tree(third)
+    assert tree(Path("before")) == tree(second)
+    assert sorted(os.listdir()) == ["before", "dest", "source"]
+
+
 def test_a_source_that_is_missing(here):
     """The line names the source and the destination."""
     done = atomik("copy", "nowhere", "dest")

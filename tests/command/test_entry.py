@@ -13,7 +13,7 @@ import pytest
 import atomik_core
 from command.cli import atomik, complaint, environment, start
 
-SUBCOMMANDS = ("clean", "copy", "exchange", "plugins", "probe", "remove", "rename", "run", "write")
+SUBCOMMANDS = ("clean", "copy", "exchange", "link", "plugins", "probe", "remove", "rename", "run", "write")
 
 
 def test_the_installed_script_is_the_command():
@@ -89,8 +89,11 @@ def test_help_without_arguments():
         (["run", "-o", "a", "--stdout", "a", "true"], "'a'"),
         (["run", "-o", "a", "-o", "a", "true"], "'a'"),
         (["copy", "a"], "DEST"),
+        (["copy", "/etc/passwd", "a", "--backup=b"], "--overwrite"),
         (["exchange", "a"], "B"),
         (["rename", "a"], "DEST"),
+        (["link", "a"], "DEST"),
+        (["link", "", "a"], "target"),
         (["remove"], "PATH"),
         (["remove", "a", "b/.."], "'b/..'"),
         (["clean", "nowhere"], "nowhere"),

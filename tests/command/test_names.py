@@ -1,4 +1,4 @@
-"""`atomik rename`, `exchange` and `remove`: names that change in one instant."""
+"""`atomik rename`, `exchange`, `remove` and `link`: names that change in one instant."""
 
 from __future__ import annotations
 
@@ -127,3 +127,42 @@ def test_remove_goes_on_after_an_error(source):
     assert "; missing/file: " in line
     assert "source" not in line
     assert not os.listdir()
+
+
+def test_link(here):
+    """It says what it was told to, in a directory that is made if that is asked for."""
+    done = atomik("link", "--parents", "../nowhere yet", "sub/link")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert os.readlink("sub/link") == "../nowhere yet"
+
+
+def test_link_over_what_is_there(here):
+    """It is refused, with the option to pass; with it the link itself is replaced, a folder never."""
+    Path("releases/1").mkdir(parents=True)
+    Path("current").symlink_to("releases/1")
+    refused = atomik("link", "releases/2", "current")
+    replaced = atomik("link", "--overwrite", "releases/2", "current")
+    over_folder = atomik("link", "--overwrite", "releases/2", "releases")
+
+    assert refused.returncode == 1
+    assert complaint(refused).startswith("current: ")
+    assert "--overwrite" in complaint(refused)
+    assert replaced.returncode == 0, replaced.stderr
+    assert os.readlink("current") == "releases/2"
+    assert over_folder.returncode == 1
+    assert complaint(over_folder).startswith("releases: ")
+    assert sorted(os.listdir()) == ["current", "releases"]
+    assert os.listdir("releases") == ["1"]
+
+
+def test_a_link_is_never_missing(here):
+    """Whoever looks while it is replaced finds the old link or the new one."""
+    Path("current").symlink_to("0")
+    for number in range(1, 6):
+        with start("link", "--overwrite", "--sync=off", str(number), "current") as process:
+            while process.poll() is None:
+                assert os.readlink("current") in {str(number - 1), str(number)}
+        assert process.returncode == 0
+
+    assert os.readlink("current") == "5"
