@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Final
 
 import click
@@ -35,7 +35,7 @@ _NOT_STARTED: Final = 126
     metavar="OUT",
     multiple=True,
     type=click.Path(),
-    help="A destination that CMD writes to by its path; may be given several times. With a slash at its end it is a folder.",
+    help="A destination that CMD writes to by its path; may be given several times. One that ends with a slash is a folder.",
 )
 @click.option(
     "--stdout",
@@ -50,27 +50,34 @@ _NOT_STARTED: Final = 126
     default=_placeholders.DEFAULT,
     help="What stands for the path of the only OUT in the arguments of CMD, instead of {}.",
 )
+@click.option(
+    "--extras",
+    type=click.Choice(("publish", "refuse", "discard")),
+    default="publish",
+    help="What CMD makes beside an OUT is published, too, beside the destination (publish, the default); makes it fail, and "
+    "everything is kept (refuse); is dropped (discard).",
+)
+@click.option("--strict", is_flag=True, help="Fail if CMD writes to a destination itself; otherwise that is reported.")
 @_options.overwrite()
 @_options.sync()
 @_options.parents()
 @_options.permissions()
 @_options.tmp_dir()
 @_options.backup()
+@_options.quiet()
 @click.argument("cmd", nargs=-1, required=True, metavar="[--] CMD [ARG]...", type=click.UNPROCESSED)
 def run(
-    outputs: tuple[str, ...],
-    stdout: str | None,
-    placeholder: str,
-    cmd: tuple[str, ...],
-    sync: atomik.Sync | None,
-    **options: Any,
+    outputs: tuple[str, ...], stdout: str | None, placeholder: str, cmd: tuple[str, ...], *, quiet: bool, **options: Any
 ) -> None:
     """Run CMD, which writes to staged paths or to its standard output; publish all of it together if it exits with 0.
 
     In the arguments of CMD, {} stands for the staged path of the only OUT; {1}, {2} and so on for those of several. In
     its environment ATOMIK_OUTPUT_1, ATOMIK_OUTPUT_2 and so on hold the same paths: a shell script uses them as
-    "$ATOMIK_OUTPUT_1", safe from blanks. Nothing exists there yet; CMD makes a file or a folder of that name. {{}} is a
+    "$ATOMIK_OUTPUT_1", safe from blanks. Nothing exists there yet; CMD makes a file, folder or symbolic link of that name. {{}} is a
     literal {}; where find or xargs would replace {}, say {1} or choose another text by -I.
+
+    What CMD makes beside its outputs (an index, a log) is published with them; what it writes to a destination itself stays
+    as it is. Both are reported on standard error.
 
     The exit status is that of CMD, 128 + n if signal n ended it, 127 if it was not found. Signals are passed on to it.
 
@@ -85,23 +92,21 @@ def run(
     if not destinations:
         msg = "no output is named; give -o (--output) OUT, --stdout DEST, or both"
         raise ValueError(msg)
-    if options["backup"] is not None and len(destinations) > 1:
-        msg = "--backup keeps one version, and there are several outputs; run without it, or publish one folder"
-        raise ValueError(msg)
     program, *arguments = cmd
     template = _placeholders.Template(arguments, len(outputs), placeholder)
     if stdout is not None:
         _require_file(stdout)
-    with _staged(destinations, sync, options) as staged, ExitStack() as opened:
-        paths = [os.path.abspath(path) for path in staged[: len(outputs)]]
-        descriptor = None if stdout is None else opened.enter_context(open(staged[-1], "wb")).fileno()
-        status = _start([program, *template.fill(paths)], paths, descriptor, destinations)
+    with atomik.stage(destinations, **options) as stage:
+        paths = [os.path.abspath(stage[number]) for number in range(len(destinations))]
+        with ExitStack() as opened:
+            descriptor = None if stdout is None else opened.enter_context(open(paths.pop(), "wb")).fileno()
+            status = _start([program, *template.fill(paths)], paths, descriptor, destinations)
         if status != 0:
             how = f"was ended by {_signal(status)}" if _signal(status) else f"exited with {status}"
             raise _not_published(destinations, f"{program} {how}", status)
-        for output, path in zip(outputs, paths, strict=True):
-            if output.endswith("/") and os.path.lexists(path) and not os.path.isdir(path):
-                raise _not_published([output], "that is a folder, by its slash, and a file was made", 1)
+    if stage.report.extras and not quiet:
+        extras = ", ".join(map(printable, stage.report.extras))
+        click.echo(f"atomik: {extras}: published, too, since {program} made it beside its output", err=True)
 
 
 def _require_file(stdout: str) -> None:
@@ -117,19 +122,6 @@ def _require_file(stdout: str) -> None:
     if os.path.isdir(stdout):
         msg = "A folder stands at the destination, and standard output becomes a file; remove it first"
         raise IsADirectoryError(errno.EISDIR, msg, stdout)
-
-
-@contextmanager
-def _staged(
-    outputs: Sequence[str], sync: atomik.Sync | None, options: dict[str, Any]
-) -> Iterator[list[os.PathLike[str]]]:
-    with ExitStack() as stack:
-        if len(outputs) == 1:
-            # By itself it needs less of the filesystem: what a group replaces, it must be able to exchange back.
-            yield [stack.enter_context(atomik.path(outputs[0], sync=sync, **options))]
-        else:
-            group = stack.enter_context(atomik.group(sync=sync))
-            yield [stack.enter_context(group.path(output, **options)) for output in outputs]
 
 
 def _start(cmd: list[str], paths: Sequence[str], stdout: int | None, destinations: Sequence[str]) -> int:

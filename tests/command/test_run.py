@@ -59,14 +59,147 @@ def test_nothing_is_published_when_it_fails(here, outputs):
     assert {name: Path(name).read_text() for name in os.listdir()} == dict.fromkeys(names, "old")
 
 
+@pytest.mark.leaves_litter
 def test_one_of_several_is_missing(here):
-    """Success with an output that was not made publishes none; the line names it and says what to do."""
-    done = atomik("run", "-o", "a", "-o", "b", "--", "touch", "{1}")
+    """Success with an output that was not made publishes none; the line names it alone, and where the others are kept."""
+    done = atomik("run", "-o", "a", "-o", "b", "--stdout", "c", "--", "sh", "-c", "echo made > {1}; echo printed")
 
     assert done.returncode == 1
     assert complaint(done).startswith("b: ")
-    assert "Nothing was made at the staged path; make a file or a folder there" in complaint(done)
+    (kept,) = os.listdir()
+    assert kept in complaint(done)
+    assert {name: Path(kept, name).read_text() for name in os.listdir(kept)} == {"a": "made\n", "c": "printed\n"}
+
+
+def test_nothing_is_made(here):
+    """Every output is named, and there is nothing to keep."""
+    done = atomik("run", "-o", "a", "-o", "b", "--", "true")
+
+    assert done.returncode == 1
+    assert "'a', 'b'" in complaint(done)
     assert not os.listdir()
+
+
+_BESIDE = (
+    "sh",
+    "-c",
+    'echo data > "$0"; echo index > "$0.idx"; mkdir "$(dirname "$0")"/more; touch "$(dirname "$0")"/more/x',
+)
+
+
+def test_what_is_made_beside_an_output(here):
+    """It is published beside the destination, where a direct run would have made it, and reported in one line."""
+    Path("sub").mkdir()
+    Path("sub/data.idx").write_text("old\n")
+    done = atomik("run", "-o", "sub/data", "--", *_BESIDE, "{}")
+
+    assert done.returncode == 0
+    assert complaint(done) == "sub/data.idx, sub/more: published, too, since sh made it beside its output"
+    assert sorted(tree(Path("sub"))) == [".", "data", "data.idx", "more", "more/x"]
+    assert Path("sub/data.idx").read_text() == "index\n"
+
+
+def test_what_is_made_beside_an_output_quietly(here):
+    """With --quiet it is published without a word."""
+    done = atomik("run", "-q", "-o", "data", "--", *_BESIDE, "{}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir()) == ["data", "data.idx", "more"]
+
+
+@pytest.mark.leaves_litter
+def test_what_is_made_beside_an_output_is_refused(here):
+    """With --extras=refuse nothing is published, the line says what it is, what to pass and where everything is kept."""
+    done = atomik("run", "--extras=refuse", "-o", "data", "--", *_BESIDE, "{}")
+
+    assert done.returncode == 1
+    (kept,) = os.listdir()
+    assert all(words in complaint(done) for words in ("data.idx", "--extras=publish", "--extras=discard", kept))
+    assert sorted(os.listdir(kept)) == ["data", "data.idx", "more"]
+
+
+def test_what_is_made_beside_an_output_is_dropped(here):
+    """With --extras=discard only the outputs are published."""
+    done = atomik("run", "--extras=discard", "-o", "data", "--", *_BESIDE, "{}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir() == ["data"]
+
+
+@pytest.mark.parametrize("old", [None, "old\n"])
+def test_a_program_that_writes_to_the_destination(here, old):
+    """What it wrote stays, and a line says that this was not atomic; with --strict that is a failure."""
+    for name in ("a", "b"):
+        if old is not None:
+            Path(name).write_text(old)
+    reported = atomik("run", "--overwrite", "-o", "a", "--", "sh", "-c", "echo direct > a")
+    failed = atomik("run", "--overwrite", "--strict", "-o", "b", "--", "sh", "-c", "echo direct > b")
+
+    assert reported.returncode == 0
+    assert complaint(reported).startswith("a: ")
+    assert "not published atomically" in complaint(reported)
+    assert failed.returncode == 1
+    assert complaint(failed).startswith("b: ")
+    assert {name: Path(name).read_text() for name in os.listdir()} == {"a": "direct\n", "b": "direct\n"}
+
+
+@pytest.mark.leaves_litter
+def test_a_program_that_writes_to_both(here):
+    """What it made at the staged path is published; what it wrote to the destination is kept, and the line says where."""
+    Path("a").write_text("old\n")
+    done = atomik("run", "--overwrite", "-o", "a", "--", "sh", "-c", "echo direct > a; echo staged > {}")
+
+    assert done.returncode == 0
+    (kept,) = set(os.listdir()) - {"a"}
+    assert kept in complaint(done)
+    assert Path("a").read_text() == "staged\n"
+    assert Path(kept).read_text() == "direct\n"
+
+
+def test_a_symbolic_link_is_an_output(here):
+    """It is published as the program made it, and takes the place of another link."""
+    Path("releases/1").mkdir(parents=True)
+    Path("releases/2").mkdir()
+    Path("releases/2/page").write_text("two")
+    first = atomik("run", "-o", "current", "--", "ln", "-s", "releases/1", "{}")
+    assert os.readlink("current") == "releases/1"
+    second = atomik("run", "--overwrite", "-o", "current", "--", "ln", "-s", "releases/2", "{}")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert os.readlink("current") == "releases/2"
+    assert Path("current/page").read_text() == "two"
+    assert os.listdir("releases/1") == []
+
+
+def test_outputs_of_one_directory_and_in_one_another(here):
+    """The staged paths lie to each other as the destinations do."""
+    script = (
+        'test "$(dirname "$1")" = "$(dirname "$2")" && test "$3" = "$2/in/c" && mkdir -p "$2/in" && touch "$1" "$3"'
+    )
+    done = atomik("run", "-o", "a", "-o", "b/", "-o", "b/in/c", "--", "sh", "-c", script, "sh", "{1}", "{2}", "{3}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(tree(here)) == [".", "a", "b", "b/in", "b/in/c"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--stdout"])
+def test_options(here, option):
+    """They do what they do in Python: mode, staging elsewhere, the old version kept."""
+    Path("tmp").mkdir()
+    Path("dest").write_text("old\n")
+    Path("dest").chmod(0o644)
+    script = "echo new" if option == "--stdout" else "echo new > {}"
+    done = atomik(
+        *("run", "--overwrite", "--permissions=640", "--tmp-dir=tmp", "--backup=before", "--sync=normal"),
+        *(option, "dest", "--", "sh", "-c", script),
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("dest").read_text() == "new\n"
+    assert stat.S_IMODE(Path("dest").stat().st_mode) == 0o640
+    assert Path("before").read_text() == "old\n"
+    assert sorted(os.listdir()) == ["before", "dest", "tmp"]
+    assert not os.listdir("tmp")
 
 
 def test_a_destination_is_there_already(here):
@@ -317,31 +450,41 @@ def test_a_standard_output_that_is_closed_is_no_other_descriptor(here):
 
 
 def test_a_slash_asks_for_a_folder(here):
-    """A folder is published; a file in its place is refused, and the line names that output alone."""
-    good = atomik("run", "-o", "made/", "--", "sh", "-c", 'mkdir "$0"; touch "$0"/x', "{}")
-    bad = atomik("run", "-o", "fil/", "-o", "log", "--", "touch", "{1}", "{2}")
+    """That is published, with what is in it."""
+    done = atomik("run", "-o", "made/", "--", "sh", "-c", 'mkdir "$0"; touch "$0"/x', "{}")
 
-    assert good.returncode == 0, good.stderr
+    assert done.returncode == 0, done.stderr
     assert os.listdir("made") == ["x"]
-    assert bad.returncode == 1
-    assert complaint(bad).startswith("fil/: ")
-    assert os.listdir() == ["made"]
 
 
-def test_a_file_is_replaced_where_nothing_can_be_exchanged(mounts):
-    """A single output asks no more of the filesystem than `atomik write`; several are refused before the program starts."""
+@pytest.mark.leaves_litter
+def test_a_file_where_a_slash_asks_for_a_folder(here):
+    """It is refused, the line names that output alone, and what was made is kept."""
+    done = atomik("run", "-o", "fil/", "-o", "log", "--", "touch", "{1}", "{2}")
+
+    assert done.returncode == 1
+    assert complaint(done).startswith("fil/: ")
+    (kept,) = os.listdir()
+    assert kept in complaint(done)
+    assert sorted(os.listdir(kept)) == ["fil", "log"]
+
+
+def test_outputs_where_nothing_can_be_exchanged(mounts):
+    """Files are replaced all the same, each in one instant; a folder that exists is refused before the program starts."""
     there = mounts("bindfs")
     for name in ("a", "b"):
         (there / name).write_text("old")
-    one = atomik("run", "--overwrite", "-o", there / "a", "--", "sh", "-c", "echo new > {}")
-    two = atomik(
-        *("run", "--overwrite", "-o", there / "a", "-o", there / "b", "--", "touch", there / "started"),
+    (there / "c").mkdir()
+    (there / "c/old").write_text("old")
+    files = atomik(
+        *("run", "--overwrite", "-o", there / "a", "-o", there / "b", "--", "sh", "-c", "echo new | tee {1} > {2}"),
     )
+    folder = atomik("run", "--overwrite", "-o", there / "c/", "--", "touch", there / "started")
 
-    assert one.returncode == 0, one.stderr
-    assert (there / "a").read_text() == "new\n"
-    assert two.returncode == 1
-    assert "RENAME_EXCHANGE" in complaint(two)
+    assert files.returncode == 0, files.stderr
+    assert [(there / name).read_text() for name in ("a", "b")] == ["new\n", "new\n"]
+    assert folder.returncode == 1
+    assert "RENAME_EXCHANGE" in complaint(folder)
     assert not (there / "started").exists()
     assert not litter(there)
 
