@@ -105,7 +105,8 @@ class FileContent:
     def seal(self, entry: Entry) -> int | None:
         """Flush and close what the user has written to."""
         self.handle.close()
-        entry.wrote_nothing = entry.require_same_content().st_size == 0 and self.handle.raw_mode[0] in "wx"
+        entry.sealed = status = entry.require_same_content()
+        entry.wrote_nothing = status.st_size == 0 and self.handle.raw_mode[0] in "wx"
         return None
 
     def set_metadata(self, entry: Entry, default_mode: int | None) -> None:

@@ -33,13 +33,15 @@ class DestinationDirectory:
         fd: its descriptor.
         readable: whether `fd` is open for reading; one that may only be written to cannot be synced.
         wrappers: the staging folders that were made in it.
+        device: the number of its filesystem's device, where several directories may be on one; else -1.
     """
 
-    __slots__ = ("_filesystem", "_folder", "fd", "readable", "wrappers")
+    __slots__ = ("_filesystem", "_folder", "device", "fd", "readable", "wrappers")
 
     def __init__(self, fd: int, folder: str, *, readable: bool = True) -> None:
         self.fd = fd
         self.readable = readable
+        self.device = -1
         self.wrappers: list[Wrapper] = []
         self._folder = folder
         self._filesystem: Filesystem | None = None
@@ -161,6 +163,7 @@ class Directories:
             directory = self._by_identity[identity]
         else:
             directory = self._by_identity[identity] = DestinationDirectory(fd, path or folder, readable=readable)
+            directory.device = status.st_dev
             self._opened.append(directory)
         if dir_fd is None:
             self._by_path[folder] = identity, directory

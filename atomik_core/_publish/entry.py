@@ -69,6 +69,7 @@ class Entry:
         extras: the names beside the content that are to be published with it.
         made_in: the wrapper that these, and the content, were made in.
         wrote_nothing: whether a file is as empty as it was opened.
+        sealed: the content's status when it was sealed, if that was looked at.
     """
 
     __slots__ = (
@@ -91,6 +92,7 @@ class Entry:
         "kind",
         "made_in",
         "options",
+        "sealed",
         "staging",
         "state",
         "wrote_nothing",
@@ -114,6 +116,7 @@ class Entry:
         self.extras: list[str] = []
         self.made_in: Wrapper | None = None
         self.wrote_nothing = False
+        self.sealed: os.stat_result | None = None
         self._backup = None if options.backup is None else Backup(options.backup, self.destination)
         self._old: os.stat_result | None = None
         self._old_fd = -1
@@ -218,6 +221,7 @@ class Entry:
             if self._old is not None:
                 # It will get a name before it is published; where a filter refuses locks, that is known now.
                 locks.try_lock_shared(content)
+                unnamed.is_locked = True
         status = os.fstat(content)
         self.identity = status.st_dev, status.st_ino
         return content
@@ -355,10 +359,12 @@ class Entry:
                 self.staging.remove()
             self.staging = before
             raise
-        if before.content in self.fds:
-            self.fds.close(before.content)  # its lock would keep us from removing it with its wrapper
+        finally:
+            if self.staging is not before and before.content in self.fds:
+                self.fds.close(before.content)  # its lock would keep us from removing it with its wrapper
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
+        self.sealed = None
         place = self.destination.place
         status = os.fstat(content)
         mode = stat.S_IRUSR | stat.S_IWUSR
@@ -419,7 +425,7 @@ class Entry:
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
             self._separate_from_other_names()
-            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode)
+            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode, new=self.sealed)
             return
         if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
             self._inherit_from_directory()
@@ -448,7 +454,7 @@ class Entry:
         """Remember which inode the complete content is."""
         if self.kind == "symlink":
             self.identity = rename.identity(*self.named.source)
-        else:
+        elif self.identity is None:
             status = os.fstat(self.staged.content)
             self.identity = status.st_dev, status.st_ino
 
@@ -686,8 +692,11 @@ class Entry:
         if not self._displaced or self._backup is not None or not isinstance(self.staging, Sibling):
             return
         directory, name = self.staging.source
-        is_held = self._old_fd != -1 and locks.is_named(self._old_fd, directory, name)
-        removal = remove.remove_if_unlocked(directory, name, self._old_fd if is_held else -1)
+        try:
+            is_held = self._old_fd != -1 and locks.is_named(self._old_fd, directory, name)
+            removal = remove.remove_if_unlocked(directory, name, self._old_fd if is_held else -1)
+        except OSError:
+            removal = "left"
         self._displaced = False
         if removal == "left":
             import logging
@@ -699,13 +708,12 @@ class Entry:
 
     def leave(self) -> None:
         """Let go of everything: whoever has replaced a folder that we held meanwhile could not remove it."""
-        if self._old_fd != -1:
-            remove.unlock_and_reap(self._old_fd)
-            self.fds.close(self._old_fd)
-            self._old_fd = -1
-        if self.kind == "folder" and self.staged.content in self.fds:
-            remove.unlock_and_reap(self.staged.content)
+        for fd in (self._old_fd, self.staged.content if self.kind == "folder" else -1):
+            if fd in self.fds:
+                remove.unlock_and_reap(fd)
         try:
+            if self._old_fd in self.fds:
+                self.fds.close(self._old_fd)
             self.close()
         except OSError:
             pass  # it was synced, or was not to be

@@ -234,10 +234,9 @@ class Transaction:
 
     def _batch(self, entry: Entry) -> SyncBatch:
         directory = entry.destination.place
-        device = os.fstat(directory.fd).st_dev if self._is_shared else -1
-        if device not in self._batches:
-            self._batches[device] = SyncBatch(directory, keeps_open=not self._is_shared)
-        return self._batches[device]
+        if directory.device not in self._batches:
+            self._batches[directory.device] = SyncBatch(directory, keeps_open=not self._is_shared)
+        return self._batches[directory.device]
 
     def drop(self, entry: Entry, publication: object, error: BaseException | None) -> None:
         """Discard one entry, and go on without it; of a single one nothing is left then.

@@ -177,7 +177,7 @@ def test_an_error_is_told_in_the_commands_own_terms(here):
         "--tmp-dir 'folder'": ["run", "--overwrite", "-o", "folder", "--tmp-dir=folder", "true"],
         "--backup 'dest'": ["write", "--overwrite", "dest", "--backup=dest"],
         "without --overwrite": ["write", "dest", "--backup=older"],
-        "another output": ["run", "-o", "new", "-o", "./new", "true"],
+        "of two outputs": ["run", "-o", "new", "-o", "./new", "true"],
         "drop the slash": ["write", "new/"],
     }
     if os.stat(here).st_dev != os.stat("/dev/shm").st_dev:
