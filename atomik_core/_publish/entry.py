@@ -24,12 +24,44 @@ if TYPE_CHECKING:
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from .._os.remove import Removal
-    from .content import Content
     from .options import Options
     from .placing import Identity, Kind
     from .staging import Staging
 
     State: TypeAlias = Literal["new", "open", "published", "discarded"]
+
+    class Content(Protocol):
+        """What every kind of content does: a file, a folder, what is made at a path, a symbolic link, a copy.
+
+        Attributes:
+            kind: what it is, if that is known from the start.
+            accepts_slash: whether a destination may end with a slash.
+            is_written_by_name: whether its user may open the destination by its name, taking that for the staged file.
+        """
+
+        @property
+        def kind(self) -> Kind | None:
+            """What it is, if that is known from the start."""
+
+        @property
+        def accepts_slash(self) -> bool:
+            """Whether a destination may end with a slash."""
+
+        @property
+        def is_written_by_name(self) -> bool:
+            """Whether its user may open the destination by its name, taking that for the staged file."""
+
+        def begin(self, entry: Entry) -> Any:
+            """Make the staging; return what the user fills."""
+
+        def seal(self, entry: Entry) -> int | None:
+            """Take the content as it is now, complete; return the mode that a new one gets, None for the one it has."""
+
+        def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+            """Give the content the metadata that it is published with."""
+
+        def release(self) -> None:
+            """Let go of what the user fills, without flushing it."""
 
     class Neighbours(Protocol):
         """What an entry is published with: a transaction."""
@@ -49,7 +81,6 @@ if TYPE_CHECKING:
 #: A link that is refused for other reasons than that there is something, or that it is another filesystem: by AppArmor, SELinux
 #: (EACCES, EPERM), a filter; ENOENT: linkat goes by /proc, and that is not there.
 _LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EMLINK}
-
 
 #: How often parents that neighbours take back are made again.
 _ROUNDS: Final = 100
@@ -144,8 +175,8 @@ class Entry:
         if self._is_shared:
             neighbours.claim(self)
         if options.sync == "full":
-            required.directory_sync(destination.place, destination.path)
-        self._staged_in = destination.place if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
+            required.directory_sync(destination.directory, destination.path)
+        self._staged_in = destination.directory if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
         return self.content.begin(self)
 
     def _check_destination(self) -> None:
@@ -313,11 +344,11 @@ class Entry:
             if from_tmp_dir:
                 self._relocate(self._wrapped_beside())
         elif self.kind == "folder" and isinstance(staged, Wrapped):
-            self._relocate(Sibling(self.destination.place, names.staging_name()))
+            self._relocate(Sibling(self.destination.directory, names.staging_name()))
 
     def _wrapped_beside(self) -> Wrapped:
         name = self.destination.given_name
-        return Wrapped(self.destination.place.shared_wrapper(self.fds, name), name)
+        return Wrapped(self.destination.directory.shared_wrapper(self.fds, name), name)
 
     def _relocate(self, target: Sibling | Wrapped) -> None:
         """Move the content to another staging name; copy it there from a tmp_dir on another filesystem."""
@@ -350,7 +381,7 @@ class Entry:
                 self.staging = wrapped = target or self._wrapped_beside()
                 Transfer().tree(before.content, wrapped.make_folder(self.fds))
             elif self.kind == "folder":
-                self.staging = sibling = Sibling(self.destination.place)
+                self.staging = sibling = Sibling(self.destination.directory)
                 Transfer().tree(before.content, sibling.make_folder(self.fds))
             else:
                 self._copy_file(before.content, target)
@@ -365,7 +396,7 @@ class Entry:
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
         self.sealed = None
-        place = self.destination.place
+        place = self.destination.directory
         status = os.fstat(content)
         mode = stat.S_IRUSR | stat.S_IWUSR
         copy: Staging | None = None
@@ -442,7 +473,7 @@ class Entry:
 
     def _inherit_from_directory(self) -> None:
         """Give an unnamed file of a tmp_dir the group and ACL that it would have got in the destination's directory."""
-        place = self.destination.place
+        place = self.destination.directory
         if not (os.fstat(place.fd).st_mode & stat.S_ISGID or metadata.passes_acl_on(place.fd)):
             return
         sample = staging.stage_unnamed(self.fds, place, 0o666)
@@ -462,7 +493,7 @@ class Entry:
         """Give an unnamed file its staging name where fsync ignores files without one (btrfs)."""
         if isinstance(self.staging, Unnamed) and self.staging.directory.filesystem.fsync_ignores_unlinked:
             try:
-                self._move(Sibling(self.destination.place, names.staging_name()))
+                self._move(Sibling(self.destination.directory, names.staging_name()))
             except OSError as error:
                 # Where it cannot be linked, it is copied and synced when it is placed.
                 if error.errno != errno.EXDEV and error.errno not in _LINK_REFUSED:
@@ -507,7 +538,7 @@ class Entry:
 
     def _go_on_after(self, error: OSError) -> bool:
         """Prepare the next rung, if there is one: content that cannot be moved or linked is copied beside its destination."""
-        place = self.destination.place
+        place = self.destination.directory
         if error.errno == errno.ENOENT and self.options.parents and place.was_removed():
             # An unnamed file does not keep a rival from taking its parents back.
             self.destination.open(self._directories, parents=True)
@@ -536,14 +567,14 @@ class Entry:
                 placing.pin_inode(self.staging)
         if self._backup is not None:
             if not self._is_kept():
-                self._move(Sibling(destination.place, names.kept_name()))
+                self._move(Sibling(destination.directory, names.kept_name()))
         elif isinstance(self.staging, Unnamed):
             if not options.overwrite:
                 rename.link_unnamed(self.staging.content, destination.fd, destination.name)
                 return
             if self._old is None and self._became_new():
                 return
-            self._move(Sibling(destination.place, names.staging_name()))
+            self._move(Sibling(destination.directory, names.staging_name()))
         if not options.overwrite:
             placing.place_new(self.named, destination, kind, undoable=undoable)
             return
@@ -566,7 +597,7 @@ class Entry:
         """Move a folder to a name beside its destination, open and locked from here on."""
         if self.staged.content == -1:
             staging.open_content(self.fds, self.named)
-        self._move(Sibling(self.destination.place, names.staging_name()))
+        self._move(Sibling(self.destination.directory, names.staging_name()))
 
     def _became_new(self) -> bool:
         """Publish an unnamed file by one linkat, if nothing stands at the destination: there is nothing to replace then."""
@@ -681,6 +712,11 @@ class Entry:
         """Move the old version to its backup though its replacement may not be durable, if that was not tried yet."""
         if self._backup is not None and self._displaced:
             self._displaced = not self._backup.rescue(self.named)
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether there is more to let go of than descriptors."""
+        return self._displaced or self._old_fd != -1 or self.kind == "folder" or isinstance(self.staging, Wrapped)
 
     @property
     def holds_old(self) -> bool:
