@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import click
@@ -106,7 +106,8 @@ def run(
             raise _not_published(destinations, f"{program} {how}", status)
     if stage.report.extras and not quiet:
         extras = ", ".join(map(printable, stage.report.extras))
-        click.echo(f"atomik: {extras}: published, too, since {program} made it beside its output", err=True)
+        with suppress(OSError):  # it is done, whether anybody reads that or not
+            click.echo(f"atomik: {extras}: published, too, since {program} made it beside its output", err=True)
 
 
 def _require_file(stdout: str) -> None:

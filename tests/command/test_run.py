@@ -107,6 +107,14 @@ def test_what_is_made_beside_an_output_quietly(here):
     assert sorted(os.listdir()) == ["data", "data.idx", "more"]
 
 
+def test_nobody_reads_what_was_made_beside_an_output(here):
+    """It is published all the same, and that is no failure."""
+    done = subprocess.run("atomik run -o a -- touch {} {}x 2>/dev/full", shell=True, env=environment())
+
+    assert done.returncode == 0
+    assert sorted(os.listdir()) == ["a", "ax"]
+
+
 @pytest.mark.leaves_litter
 def test_what_is_made_beside_an_output_is_refused(here):
     """With --extras=refuse nothing is published, the line says what it is, what to pass and where everything is kept."""
