@@ -499,6 +499,8 @@ def stage(
     sync: Sync | None = None,
     tmp_dir: StrPath | None = None,
     parents: bool = True,
+    permissions: int | None = None,
+    backup: StrPath | None = None,
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
@@ -526,6 +528,8 @@ def stage(
         sync: as :func:`atomik.file`'s, for all outputs.
         tmp_dir: a directory to stage in; beside each destination by default.
         parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        permissions: as :func:`atomik.path`'s, for all outputs, but not for what is made beside them.
+        backup: as :func:`atomik.path`'s, for a stage with one output.
         extras: what becomes of what is made beside the outputs: ``"publish"``: it is published beside the destinations, and
             replaces what a direct run would have replaced; ``"refuse"``: an error, and everything is kept; ``"discard"``: it
             is dropped.
@@ -542,6 +546,14 @@ def stage(
     instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened.
     """
     options = Options(
-        overwrite=overwrite, sync=resolve_level(sync), tmp_dir=tmp_dir, parents=parents, follow_symlinks=True
+        overwrite=overwrite,
+        sync=resolve_level(sync),
+        tmp_dir=tmp_dir,
+        parents=parents,
+        permissions=permissions,
+        backup=backup,
     )
+    if backup is not None and len(outputs) > 1:
+        msg = f"backup keeps one version, and there are {len(outputs)} outputs; stage without it, or publish one folder"
+        raise ValueError(msg)
     return Stage(outputs, options, extras, strict=strict)
