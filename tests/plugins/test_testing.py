@@ -130,8 +130,8 @@ def test_a_shadowed_plugin_is_told_of(tmp_path, monkeypatch, caplog, strict):
             "import atomik\n@atomik.hookimpl\ndef atomik_before_publish(publication): ...\n"
         )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr("atomik_core._plugins._registry", None)
-    monkeypatch.setattr("atomik_core._plugins._hooks", None)
+    monkeypatch.setattr("atomik_core._plugins.hooks._registry", None)
+    monkeypatch.setattr("atomik_core._plugins.hooks._hooks", None)
     monkeypatch.setenv("ATOMIK_STRICT_PLUGINS", "1" if strict else "0")
     said = "the plugin 'policy' of bb 1 is shadowed and not used: the plugin 'policy' of aa 1 comes earlier on sys.path"
 

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from . import _stash
+
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp
     from ._factory import AtomicTmpFactory
-    from ._places import Places
 
 _watched: pytest.StashKey[AtomicTmp] = pytest.StashKey()
-_current_test: pytest.StashKey[pytest.Item] = pytest.StashKey()
-_attempts: pytest.StashKey[int] = pytest.StashKey()
-_keep_builds: pytest.StashKey[int] = pytest.StashKey()
-_places: pytest.StashKey[Places] = pytest.StashKey()
-_summary: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "atomic_tmp(leftovers=False): leftovers=True lets the test leave staging litter in its atomic_tmp",
     )
-    config.stash[_keep_builds] = _read_keep_builds(config)
+    config.stash[_stash.keep_builds] = _read_keep_builds(config)
     # Not in the workers: one that takes the place of a killed one would clear what the others use.
     if config.getoption("cacheclear", False) and not hasattr(config, "workerinput"):
         from ._places import kept_directory
@@ -90,19 +86,19 @@ def pytest_configure_node(node: Any) -> None:
 
     places = configure_worker(node)
     if places is not None:
-        node.config.stash[_places] = places
+        node.config.stash[_stash.places] = places
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note which test runs, and how many times it has by now: `atomic_tmp_factory` builds for it."""
-    item.stash[_attempts] = item.stash.get(_attempts, 0) + 1
-    item.config.stash[_current_test] = item
+    item.stash[_stash.attempts] = item.stash.get(_stash.attempts, 0) + 1
+    item.config.stash[_stash.current_test] = item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove what need not be kept, once the whole run is over."""
-    places = session.config.stash.get(_places, None)
+    places = session.config.stash.get(_stash.places, None)
     if places is None or hasattr(session.config, "workerinput"):
         return
     from ._places import EVENTS
@@ -110,7 +106,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if (places.run / EVENTS).is_dir():
         from ._sessions import finish_session
 
-        session.config.stash[_summary] = finish_session(session.config, places)
+        session.config.stash[_stash.summary] = finish_session(session.config, places)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -138,7 +134,7 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what crashes did not see, and, with -v, who built what, in how long, and who used it."""
     _tell_notes(terminalreporter)
-    lines = terminalreporter.config.stash.get(_summary, None)
+    lines = terminalreporter.config.stash.get(_stash.summary, None)
     if lines and terminalreporter.config.getoption("verbose") > 0:
         terminalreporter.section("atomic_tmp_factory")
         for line in lines:
