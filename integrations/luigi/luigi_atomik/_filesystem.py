@@ -12,7 +12,7 @@ from luigi.local_target import LocalFileSystem
 import atomik
 from atomik import Sync
 
-from ._errors import CopyDestinationExists, NotAFolder, ParentMissing, TargetExists, in_luigis_words, make
+from ._errors import CopyDestinationExists, NotAFolder, ParentMissing, TargetExists, make, to_luigi_error
 from ._parents import level_of, make_folder, make_parents, sync_folder
 
 #: How the names begin under which Atomik stages; what bears one is nobody's data yet.
@@ -56,7 +56,7 @@ class AtomicLocalFileSystem(LocalFileSystem):
         try:
             atomik.copy(old_path, new_path, overwrite=not raise_if_exists, sync=self.sync)
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error, CopyDestinationExists) from error
+            raise to_luigi_error(error, CopyDestinationExists) from error
 
     def move(self, old_path: str, new_path: str, raise_if_exists: bool = False) -> None:
         """Move a file or a tree. Across filesystems it is copied, published there at once, and then removed here.
@@ -75,7 +75,7 @@ class AtomicLocalFileSystem(LocalFileSystem):
         try:
             self._rename(old_path, new_path, overwrite=not raise_if_exists)
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
+            raise to_luigi_error(error) from error
 
     def _rename(self, old_path: str, new_path: str, *, overwrite: bool) -> None:
         try:

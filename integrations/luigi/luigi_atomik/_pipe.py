@@ -27,7 +27,7 @@ def guarded(pipe: Any, writer: AtomicWriter) -> Any:
     if pipe is writer:
         return writer
     try:
-        pipe.__class__ = _guarded_class(type(pipe))
+        pipe.__class__ = _guarded_class(type(pipe))  # type: ignore[arg-type]  # classes are hashable
     except TypeError:
         return (TextProxy if isinstance(pipe, io.TextIOWrapper) else OpaqueProxy)(pipe, writer)
     pipe._atomik_writer = writer

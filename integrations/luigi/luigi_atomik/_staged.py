@@ -19,7 +19,7 @@ from luigi.task import flatten
 import atomik
 from atomik import Sync
 
-from ._errors import in_luigis_words
+from ._errors import to_luigi_error
 from ._filesystem import filesystem
 from ._parents import LEVELS, level_of, make_parents
 from ._sigterm import discarded_on_sigterm
@@ -33,9 +33,14 @@ logger = logging.getLogger("luigi-interface")
 _STEPS: Final = 20
 _STEP: Final = 0.05
 
+#: Staging folders of others of which was found that somebody has them locked.
+_known_live: Final[set[str]] = set()
 
-class StandIns:
-    """Stands in for a task's outputs while it runs: targets of the same kinds with staged paths.
+
+class StagedTargets:
+    """A task's outputs while it runs: targets of the same kinds with staged paths.
+
+    Pickled, it takes the paths along, and is good for as long as the run is that stages them.
 
     Attributes:
         paths: the staged path, which is absolute, for each output that has one, by :func:`key_of` it.
@@ -44,11 +49,18 @@ class StandIns:
     def __init__(self, paths: dict[str, str]) -> None:
         self.paths = paths
 
-    def of(self, outputs: Any) -> Any:
-        """Return the same structure of targets as `outputs`, each local one replaced by what stands in for it."""
-        return _mapped(outputs, self._stand_in)
+    def is_live(self) -> bool:
+        """Say whether the run that stages the outputs is still going on: only then may anything be made there."""
+        return any(map(_is_staging, self.paths.values()))
 
-    def _stand_in(self, target: Target) -> Target:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StagedTargets, (dict(self.paths),)
+
+    def of(self, outputs: Any) -> Any:
+        """Return the same structure of targets as `outputs`, each local one with its staged path."""
+        return _mapped(outputs, self._staged)
+
+    def _staged(self, target: Target) -> Target:
         path = self._path_for(target) if is_staged(target) else None
         if path is None:
             return target
@@ -65,7 +77,7 @@ class StandIns:
         return self.paths.get(key_of(target))
 
 
-class StagedOutputs(StandIns):
+class StagedOutputs(StagedTargets):
     """The staged outputs of a run in this process, which publishes them.
 
     Args:
@@ -76,6 +88,8 @@ class StagedOutputs(StandIns):
         super().__init__({})
         self._outputs = _mapped(outputs, lambda target: target)  # a generator's are kept
         self._targets: dict[str, LocalTarget] = {key_of(one): one for one in _flat(self._outputs) if is_staged(one)}
+        self._process = os.getpid()
+        self._is_open = False
         self._group = atomik.group(sync=_strongest(self._targets.values()))
 
     @contextmanager
@@ -88,12 +102,21 @@ class StagedOutputs(StandIns):
             atomik.NothingStagedError: the block ended, and not all outputs had been made.
             OSError: whatever else Atomik or the kernel says; nothing is published.
         """
-        with self._group:
-            with discarded_on_sigterm(self._group):
-                self.of(self._outputs)
-                yield
-                self._check()
-            self._publish()
+        self._is_open = True
+        try:
+            with self._group:
+                with discarded_on_sigterm(self._group):
+                    self.of(self._outputs)
+                    yield
+                    self._check()
+                self._publish()
+        finally:
+            self._is_open = False
+
+    def is_live(self) -> bool:
+        """Say whether the run that stages the outputs is still going on."""
+        # A forked process is not told of its end.
+        return self._is_open if os.getpid() == self._process else super().is_live()
 
     def _path_for(self, target: LocalTarget) -> str:
         key = key_of(target)
@@ -116,11 +139,11 @@ class StagedOutputs(StandIns):
         try:
             return str(self._group.path(path, overwrite=overwrite, follow_symlinks=False).open())
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
+            raise to_luigi_error(error) from error
 
     def _check(self) -> None:
         outputs = [*_flat(self._outputs), *self._targets.values()]
-        missing = {str(output): None for output in outputs if not _exists(self._stand_in(output))}
+        missing = {str(output): None for output in outputs if not _exists(self._staged(output))}
         if missing:
             msg = (
                 f"run() has ended without making {', '.join(missing)}: nothing is published. "
@@ -137,12 +160,25 @@ class StagedOutputs(StandIns):
                     logger.info("Ours are discarded, since another process has published the same outputs: %s", error)
                     return
                 time.sleep(_STEP)
-            raise in_luigis_words(error) from error
+            raise to_luigi_error(error) from error
 
 
 def is_staged(target: Target) -> TypeGuard[LocalTarget]:
     """Say whether a target is staged in a run: a local one that is to stay."""
     return isinstance(target, LocalTarget) and not target.is_tmp
+
+
+def _is_staging(path: str) -> bool:
+    """Say whether there is a staging folder around `path`, and somebody who will publish what is in it."""
+    staging = os.path.dirname(path)
+    if not os.path.isdir(staging):
+        return False
+    if staging not in _known_live:
+        found = atomik.leftovers(os.path.dirname(staging))
+        if not any(one.live and os.fspath(one.path) == staging for one in found):
+            return False
+        _known_live.add(staging)
+    return True
 
 
 def key_of(target: LocalTarget) -> str:

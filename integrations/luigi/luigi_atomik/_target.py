@@ -16,7 +16,7 @@ from luigi.local_target import LocalTarget
 import atomik
 from atomik import Publication, Sync
 
-from ._errors import in_luigis_words
+from ._errors import to_luigi_error
 from ._filesystem import AtomicLocalFileSystem, filesystem
 from ._parents import make_parents
 from ._pipe import guarded
@@ -163,7 +163,7 @@ class AtomicLocalTarget(LocalTarget):
             self.makedirs()
             return start()
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
+            raise to_luigi_error(error) from error
 
     @contextmanager
     def _published(self, make: Callable[[], Publication[Path]]) -> Iterator[Path]:
@@ -173,7 +173,7 @@ class AtomicLocalTarget(LocalTarget):
         try:
             publication.publish()
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
+            raise to_luigi_error(error) from error
 
     def _check(self, path: str) -> None:
         """Raise if what was made at the staged path is of the wrong kind for this target."""
