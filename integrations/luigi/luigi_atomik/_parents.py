@@ -51,7 +51,11 @@ def make_folder(path: str, sync: Sync | None) -> None:
 
 def sync_folder(path: str) -> None:
     """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        os.sync()  # names may be made where they may not be read
+        return
     try:
         os.fsync(fd)
     finally:

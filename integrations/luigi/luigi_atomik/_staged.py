@@ -24,7 +24,7 @@ from ._filesystem import filesystem
 from ._parents import LEVELS, level_of, make_parents
 from ._sigterm import discarded_on_sigterm
 from ._sweep import sweep
-from ._target import AtomicLocalTarget
+from ._target import FINAL, is_atomic
 
 logger = logging.getLogger("luigi-interface")
 
@@ -61,17 +61,17 @@ class StagedTargets:
         return _mapped(outputs, self._staged)
 
     def _staged(self, target: Target) -> Target:
-        path = self._path_for(target) if is_staged(target) else None
-        if path is None:
+        if not is_staged(target) or (path := self._path_for(target)) is None:
             return target
-        other: Any = copy.copy(target)
+        other = copy.copy(target)
         other.path = path + ("/" if os.fspath(other.path).endswith("/") else "")
-        if isinstance(other, AtomicLocalTarget):
+        if is_atomic(other):
+            vars(other).setdefault(FINAL, target.path)
             # Published and synced with the others; until then it may be made anew.
             other.overwrite = other.overwrite or None
             other.sync = "off"
             other.fs = filesystem("off")
-        return cast("Target", other)
+        return other
 
     def _path_for(self, target: LocalTarget) -> str | None:
         return self.paths.get(key_of(target))
