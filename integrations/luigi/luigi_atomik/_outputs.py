@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ._context import executing, key_of_task, staged_for
 from ._staged import StagedOutputs, StagedTargets
@@ -48,7 +48,7 @@ def _published(run: Callable[..., Any]) -> Any:
         if _staged(self):
             # Under super().run(), or in a pickled copy: who staged the outputs publishes them.
             return _bound(run, self)(*args, **options)
-        staged = StagedOutputs(self.output())
+        staged = StagedOutputs(self.output(), with_old=self.start_from_old)
         with ExitStack() as stack:
             stack.enter_context(staged.published())
             with executing(self, staged):
@@ -129,9 +129,20 @@ class AtomicOutputs:
     exist; then they are published as one :func:`atomik.group`. An exception discards all, and so does Luigi when it drops
     a `run()` that yielded a task that is not complete.
 
+    What stands at an output already is at its staged path, too, as a copy: `run()` may read it, append to it, or leave it.
+    What it leaves stays, and what it changes or makes anew is replaced. An output whose `overwrite` is False and that exists
+    is an error before `run()` begins.
+
     Every luigi.LocalTarget takes part. Other targets are left alone, except that they must exist, too, before anything is
-    published. What stands at an output already is replaced, unless its `overwrite` is False: then `run()` does not begin.
+    published. An output that `run()` has written at its final path, since it kept the target, stays as it is, and the log
+    says that it was not published at once.
+
+    Attributes:
+        start_from_old: whether the old outputs are copied when `run()` begins (by reflink, where the filesystem has them).
+            False spares that for a task that makes everything anew: `run()` does not see them, then.
     """
+
+    start_from_old: ClassVar[bool] = True
 
     run: Any = _Inherited(_published)
     output: Any = _Inherited(_redirected)

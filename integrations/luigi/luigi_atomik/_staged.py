@@ -7,9 +7,11 @@ import copy
 import errno
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeGuard, cast
 
 from luigi.local_target import LocalTarget
@@ -21,6 +23,7 @@ from atomik import Sync
 
 from ._errors import to_luigi_error
 from ._filesystem import filesystem
+from ._history import copy_old, fingerprint
 from ._parents import LEVELS, level_of, make_parents
 from ._sigterm import discarded_on_sigterm
 from ._sweep import sweep
@@ -67,8 +70,8 @@ class StagedTargets:
         other.path = path + ("/" if os.fspath(other.path).endswith("/") else "")
         if is_atomic(other):
             vars(other).setdefault(FINAL, target.path)
-            # Published and synced with the others; until then it may be made anew.
-            other.overwrite = other.overwrite or None
+            # Published and synced with the others; until then it may be made anew, over a copy of the old one, too.
+            other.overwrite = True
             other.sync = "off"
             other.fs = filesystem("off")
         return other
@@ -77,17 +80,54 @@ class StagedTargets:
         return self.paths.get(key_of(target))
 
 
+class _Output:
+    """An output that is staged for itself, not as a part of another one.
+
+    Attributes:
+        final, staged: where it is to be, and where it is made: absolute paths.
+    """
+
+    def __init__(self, final: str, publication: atomik.Publication[Path], *, with_old: bool) -> None:
+        self.final = final
+        self.staged = str(publication.open())
+        self._publication = publication
+        self._before = fingerprint(final)
+        self._copied = copy_old(final, self.staged) if with_old else None
+
+    def was_made(self) -> bool:
+        """Say whether `run()` has made something at the staged path: something else than the copy of the old one."""
+        now = fingerprint(self.staged)
+        return now is not None and now != self._copied
+
+    def was_removed(self) -> bool:
+        """Say whether `run()` has removed what it found there, and made nothing in its place."""
+        return self._copied is not None and not os.path.lexists(self.staged)
+
+    def was_written_directly(self) -> bool:
+        """Say whether the final path has got something else since it was staged."""
+        return fingerprint(self.final) not in {None, self._before}
+
+    def discard(self) -> None:
+        """Leave what is at the final path."""
+        self._publication.discard()
+
+
 class StagedOutputs(StagedTargets):
     """The staged outputs of a run in this process, which publishes them.
 
     Args:
         outputs: what the task's own `output()` returned.
+        with_old: whether `run()` finds copies of what stands at the outputs now.
     """
 
-    def __init__(self, outputs: Any) -> None:
+    def __init__(self, outputs: Any, *, with_old: bool) -> None:
         super().__init__({})
-        self._outputs = _mapped(outputs, lambda target: target)  # a generator's are kept
-        self._targets: dict[str, LocalTarget] = {key_of(one): one for one in _flat(self._outputs) if is_staged(one)}
+        self._given = _mapped(outputs, lambda target: target)  # a generator's are kept
+        self._with_old = with_old
+        self._targets: dict[str, LocalTarget] = {key_of(one): one for one in _flat(self._given) if is_staged(one)}
+        self._outputs: dict[str, _Output] = {}
+        self._by_identity: dict[str, _Output] = {}
+        self._lock = threading.RLock()
         self._process = os.getpid()
         self._is_open = False
         self._group = atomik.group(sync=_strongest(self._targets.values()))
@@ -106,7 +146,7 @@ class StagedOutputs(StagedTargets):
         try:
             with self._group:
                 with discarded_on_sigterm(self._group):
-                    self.of(self._outputs)
+                    self.of(self._given)
                     yield
                     self._check()
                 self._publish()
@@ -121,42 +161,86 @@ class StagedOutputs(StagedTargets):
     def _path_for(self, target: LocalTarget) -> str:
         key = key_of(target)
         if key not in self.paths:
-            self._targets[key] = target
-            outer = min((other for other in self._targets if key.startswith(f"{other}/")), key=len, default=None)
-            if outer is None:
-                self.paths[key] = self._stage(target)
-            else:  # part of another output: it comes and goes with that one
-                self.paths[key] = self._path_for(self._targets[outer]) + key[len(outer) :]
+            with self._lock:  # threads of the run may ask at once for an output that nobody has asked for before
+                self.paths[key] = self._stage(key, target)
         return self.paths[key]
 
-    def _stage(self, target: LocalTarget) -> str:
-        path = os.fspath(target.path).rstrip("/")
+    def _stage(self, key: str, target: LocalTarget) -> str:
+        self._targets.setdefault(key, target)
+        if (outer := self._outer(key)) != key:  # part of another output: it comes and goes with that one
+            return self._path_for(self._targets[outer]) + key[len(outer) :]
+        final = os.path.abspath(os.fspath(target.path).rstrip("/"))
         # What is there is part of an incomplete set, or the task was not complete: it is replaced. What is not there must
         # not be there at the end, either: a rival's outputs and ours are never mixed.
-        overwrite = os.path.lexists(path) and getattr(target, "overwrite", None) is not False
-        make_parents(path, getattr(target, "sync", None))
-        sweep(os.path.dirname(path) or ".")
+        overwrite = os.path.lexists(final) and getattr(target, "overwrite", None) is not False
+        make_parents(final, getattr(target, "sync", None))
+        sweep(os.path.dirname(final))
+        identity = os.path.join(os.path.realpath(os.path.dirname(final)), os.path.basename(final))
+        if identity in self._by_identity:  # the same file, in another spelling
+            self._outputs[key] = self._by_identity[identity]
+            return self._outputs[key].staged
+        publication = self._group.path(final, overwrite=overwrite, follow_symlinks=False)
         try:
-            return str(self._group.path(path, overwrite=overwrite, follow_symlinks=False).open())
+            output = _Output(final, publication, with_old=self._with_old)
         except atomik.FileAlreadyExistsError as error:
             raise to_luigi_error(error) from error
+        self._outputs[key] = self._by_identity[identity] = output
+        return output.staged
+
+    def _outer(self, key: str) -> str:
+        """Return the key of the output that has this one in it, or is this one."""
+        outer = above = key
+        while (above := os.path.dirname(above)) not in {"", "/"}:
+            if above in self._targets:
+                outer = above
+        return outer
 
     def _check(self) -> None:
-        outputs = [*_flat(self._outputs), *self._targets.values()]
-        missing = {str(output): None for output in outputs if not _exists(self._staged(output))}
+        """Look at what `run()` has made, and leave what it has not.
+
+        Raises:
+            atomik.NothingStagedError: it has not made all outputs.
+        """
+        left = {key: output for key, output in self._outputs.items() if not output.was_made()}
+        direct = {key: output for key, output in left.items() if output.was_written_directly()}
+        for output in {id(output): output for output in direct.values()}.values():
+            logger.warning(
+                "%s was not published at once: run() has written it at its final path, where it was seen half-written. "
+                "In run(), write to the path of the target that self.output() returns there",
+                output.final,
+            )
+        there = {key for key, output in left.items() if key in direct or not output.was_removed()}
+        missing: dict[str, None] = {}
+        for target in (*_flat(self._given), *self._targets.values()):
+            key = self._outer(key_of(target)) if is_staged(target) else ""
+            if not _exists(self._at_end(target, key) if key in there else self._staged(target)):
+                missing[str(target)] = None
         if missing:
             msg = (
-                f"run() has ended without making {', '.join(missing)}: nothing is published. "
-                "In run(), make each output at the path of the target that self.output() returns there"
+                f"run() has ended without making {', '.join(missing)}: nothing is published"
+                + (
+                    f", but {', '.join(output.final for output in direct.values())} was written directly"
+                    if direct
+                    else ""
+                )
+                + ". In run(), make each output at the path of the target that self.output() returns there"
             )
             raise atomik.NothingStagedError(errno.ENOENT, msg, next(iter(missing)))
+        for output in left.values():
+            output.discard()
+
+    def _at_end(self, target: Any, outer: str) -> Target:
+        """Return `target` at its final path, whatever directory `run()` has changed to."""
+        other: Target = copy.copy(target)
+        vars(other)["path"] = self._outputs[outer].final + key_of(target)[len(outer) :]
+        return other
 
     def _publish(self) -> None:
         try:
             self._group.publish()
         except atomik.FileAlreadyExistsError as error:
             for _ in range(_STEPS):
-                if all(map(_exists, _flat(self._outputs))):
+                if all(map(_exists, _flat(self._given))):
                     logger.info("Ours are discarded, since another process has published the same outputs: %s", error)
                     return
                 time.sleep(_STEP)
@@ -179,6 +263,11 @@ def _is_staging(path: str) -> bool:
             return False
         _known_live.add(staging)
     return True
+
+
+def _is_same_directory(path: str, other: str) -> bool:
+    """Say whether two paths are in the same directory."""
+    return os.path.realpath(os.path.dirname(path)) == os.path.realpath(os.path.dirname(other))
 
 
 def key_of(target: LocalTarget) -> str:

@@ -23,7 +23,7 @@ _swept: Final = mmap.mmap(-1, _SLOTS)
 
 def sweep(directory: str) -> None:
     """Remove what dead processes have left in `directory`, if this worker has not done so yet. Never fails."""
-    slot = hash(os.path.abspath(directory)) % _SLOTS
+    slot = hash(directory if directory.startswith("/") else os.path.abspath(directory)) % _SLOTS
     if _swept[slot]:
         return
     _swept[slot] = 1
