@@ -10,8 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, TypeGuard, cast
 
 from luigi.local_target import LocalTarget
@@ -21,13 +20,12 @@ from luigi.task import flatten
 import atomik
 from atomik import Sync
 
-from ._errors import to_luigi_error
+from ._errors import TargetExists, make, to_luigi_error
 from ._filesystem import filesystem
-from ._history import copy_old, fingerprint
 from ._parents import LEVELS, level_of, make_parents
 from ._sigterm import discarded_on_sigterm
 from ._sweep import sweep
-from ._target import FINAL, is_atomic
+from ._target import FINAL, AtomicLocalFolderTarget, is_atomic
 
 logger = logging.getLogger("luigi-interface")
 
@@ -80,38 +78,6 @@ class StagedTargets:
         return self.paths.get(key_of(target))
 
 
-class _Output:
-    """An output that is staged for itself, not as a part of another one.
-
-    Attributes:
-        final, staged: where it is to be, and where it is made: absolute paths.
-    """
-
-    def __init__(self, final: str, publication: atomik.Publication[Path], *, with_old: bool) -> None:
-        self.final = final
-        self.staged = str(publication.open())
-        self._publication = publication
-        self._before = fingerprint(final)
-        self._copied = copy_old(final, self.staged) if with_old else None
-
-    def was_made(self) -> bool:
-        """Say whether `run()` has made something at the staged path: something else than the copy of the old one."""
-        now = fingerprint(self.staged)
-        return now is not None and now != self._copied
-
-    def was_removed(self) -> bool:
-        """Say whether `run()` has removed what it found there, and made nothing in its place."""
-        return self._copied is not None and not os.path.lexists(self.staged)
-
-    def was_written_directly(self) -> bool:
-        """Say whether the final path has got something else since it was staged."""
-        return fingerprint(self.final) not in {None, self._before}
-
-    def discard(self) -> None:
-        """Leave what is at the final path."""
-        self._publication.discard()
-
-
 class StagedOutputs(StagedTargets):
     """The staged outputs of a run in this process, which publishes them.
 
@@ -123,14 +89,13 @@ class StagedOutputs(StagedTargets):
     def __init__(self, outputs: Any, *, with_old: bool) -> None:
         super().__init__({})
         self._given = _mapped(outputs, lambda target: target)  # a generator's are kept
+        self._targets = [one for one in _flat(self._given) if is_staged(one)]
         self._with_old = with_old
-        self._targets: dict[str, LocalTarget] = {key_of(one): one for one in _flat(self._given) if is_staged(one)}
-        self._outputs: dict[str, _Output] = {}
-        self._by_identity: dict[str, _Output] = {}
-        self._lock = threading.RLock()
+        self._stages: list[_Stage] = []
+        self._work = ExitStack()
+        self._lock = threading.Lock()
         self._process = os.getpid()
         self._is_open = False
-        self._group = atomik.group(sync=_strongest(self._targets.values()))
 
     @contextmanager
     def published(self) -> Iterator[None]:
@@ -144,13 +109,14 @@ class StagedOutputs(StagedTargets):
         """
         self._is_open = True
         try:
-            with self._group:
-                with discarded_on_sigterm(self._group):
-                    self.of(self._given)
-                    yield
-                    self._check()
-                self._publish()
+            with self._work:
+                self._stage(self._targets)
+                yield
+                self._check()
+            self._publish()
         finally:
+            for one in self._stages:
+                one.discard()
             self._is_open = False
 
     def is_live(self) -> bool:
@@ -159,92 +125,152 @@ class StagedOutputs(StagedTargets):
         return self._is_open if os.getpid() == self._process else super().is_live()
 
     def _path_for(self, target: LocalTarget) -> str:
-        key = key_of(target)
-        if key not in self.paths:
-            with self._lock:  # threads of the run may ask at once for an output that nobody has asked for before
-                self.paths[key] = self._stage(key, target)
-        return self.paths[key]
+        with self._lock:  # threads of the run may ask at once for an output that nobody has asked for before
+            if (key := key_of(target)) not in self.paths:
+                self._targets.append(target)
+                self._stage([target])
+            return self.paths[key]
 
-    def _stage(self, key: str, target: LocalTarget) -> str:
-        self._targets.setdefault(key, target)
-        if (outer := self._outer(key)) != key:  # part of another output: it comes and goes with that one
-            return self._path_for(self._targets[outer]) + key[len(outer) :]
-        final = os.path.abspath(os.fspath(target.path).rstrip("/"))
-        # What is there is part of an incomplete set, or the task was not complete: it is replaced. What is not there must
-        # not be there at the end, either: a rival's outputs and ours are never mixed.
-        overwrite = os.path.lexists(final) and getattr(target, "overwrite", None) is not False
-        make_parents(final, getattr(target, "sync", None))
-        sweep(os.path.dirname(final))
-        identity = os.path.join(os.path.realpath(os.path.dirname(final)), os.path.basename(final))
-        if identity in self._by_identity:  # the same file, in another spelling
-            self._outputs[key] = self._by_identity[identity]
-            return self._outputs[key].staged
-        publication = self._group.path(final, overwrite=overwrite, follow_symlinks=False)
-        try:
-            output = _Output(final, publication, with_old=self._with_old)
-        except atomik.FileAlreadyExistsError as error:
-            raise to_luigi_error(error) from error
-        self._outputs[key] = self._by_identity[identity] = output
-        return output.staged
-
-    def _outer(self, key: str) -> str:
-        """Return the key of the output that has this one in it, or is this one."""
-        outer = above = key
-        while (above := os.path.dirname(above)) not in {"", "/"}:
-            if above in self._targets:
-                outer = above
-        return outer
+    def _stage(self, targets: list[LocalTarget]) -> None:
+        one = _Stage(targets)
+        self._stages.append(one)
+        self._work.enter_context(one.opened())
+        if self._with_old:
+            one.copy_old()
+        self.paths.update(one.paths())
 
     def _check(self) -> None:
-        """Look at what `run()` has made, and leave what it has not.
+        """See that what was made is what the targets say that exists.
 
         Raises:
-            atomik.NothingStagedError: it has not made all outputs.
+            atomik.NothingStagedError: something is missing, that is no path or more than one.
         """
-        left = {key: output for key, output in self._outputs.items() if not output.was_made()}
-        direct = {key: output for key, output in left.items() if output.was_written_directly()}
-        for output in {id(output): output for output in direct.values()}.values():
-            logger.warning(
-                "%s was not published at once: run() has written it at its final path, where it was seen half-written. "
-                "In run(), write to the path of the target that self.output() returns there",
-                output.final,
-            )
-        there = {key for key, output in left.items() if key in direct or not output.was_removed()}
-        missing: dict[str, None] = {}
-        for target in (*_flat(self._given), *self._targets.values()):
-            key = self._outer(key_of(target)) if is_staged(target) else ""
-            if not _exists(self._at_end(target, key) if key in there else self._staged(target)):
-                missing[str(target)] = None
+        missing = {
+            str(target): None
+            for target in (*_flat(self._given), *self._targets)
+            if not (is_staged(target) and not os.path.lexists(self.paths[key_of(target)]))
+            and not self._staged(target).exists()
+        }
         if missing:
-            msg = (
-                f"run() has ended without making {', '.join(missing)}: nothing is published"
-                + (
-                    f", but {', '.join(output.final for output in direct.values())} was written directly"
-                    if direct
-                    else ""
-                )
-                + ". In run(), make each output at the path of the target that self.output() returns there"
-            )
+            msg = f"run() has ended without making {', '.join(missing)}: nothing of what it has staged is published"
             raise atomik.NothingStagedError(errno.ENOENT, msg, next(iter(missing)))
-        for output in left.values():
-            output.discard()
-
-    def _at_end(self, target: Any, outer: str) -> Target:
-        """Return `target` at its final path, whatever directory `run()` has changed to."""
-        other: Target = copy.copy(target)
-        vars(other)["path"] = self._outputs[outer].final + key_of(target)[len(outer) :]
-        return other
 
     def _publish(self) -> None:
         try:
-            self._group.publish()
+            if rivals := [path for one in self._stages for path in one.rivals()]:
+                raise make(TargetExists, errno.EEXIST, rivals[0], "Another process has published it meanwhile")
+            for one in self._stages:
+                one.publish()
         except atomik.FileAlreadyExistsError as error:
             for _ in range(_STEPS):
-                if all(map(_exists, _flat(self._given))):
+                if all(target.exists() for target in _flat(self._given)):
                     logger.info("Ours are discarded, since another process has published the same outputs: %s", error)
                     return
                 time.sleep(_STEP)
             raise to_luigi_error(error) from error
+
+
+class _Stage:
+    """A stage of some targets.
+
+    Args:
+        targets: local ones, of which several may be the same file.
+
+    Raises:
+        TargetExists: one exists, and its `overwrite` is False.
+        OSError: the directory of one cannot be made.
+    """
+
+    def __init__(self, targets: list[LocalTarget]) -> None:
+        #: For each output its destination, by what tells files apart; and what each target is of these.
+        self._destinations: dict[str, str] = {}
+        self._identities: dict[str, str] = {}
+        for target in targets:
+            self._add(target)
+        self._new = {key for key, path in self._destinations.items() if not os.path.lexists(path.rstrip("/"))}
+        # What is there is part of an incomplete set, or the task was not complete: it is replaced. Where nothing is, nothing
+        # must be there at the end, either: a rival's outputs and ours are never mixed.
+        overwrite = len(self._new) < len(self._destinations)
+        self._stage = atomik.stage(self._destinations, overwrite=overwrite, sync=_strongest(targets))
+
+    def _add(self, target: LocalTarget) -> None:
+        path = os.path.abspath(target.path)
+        if getattr(target, "overwrite", None) is False and os.path.lexists(path):
+            raise make(TargetExists, errno.EEXIST, path, "The output exists, and is not to be replaced")
+        make_parents(path, getattr(target, "sync", None))
+        sweep(os.path.dirname(path))
+        identity = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        slash = "/" if isinstance(target, AtomicLocalFolderTarget) or target.path.endswith("/") else ""
+        self._destinations[identity] = self._destinations.get(identity, path).rstrip("/") + slash
+        self._identities[key_of(target)] = identity
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Stage; after an exception in the block, or SIGTERM, discard.
+
+        Raises:
+            OSError: what :meth:`atomik.Stage.open` raises.
+        """
+        try:
+            self._stage.open()
+        except atomik.FileAlreadyExistsError as error:
+            raise to_luigi_error(error) from error
+        with discarded_on_sigterm(self._stage):
+            for identity in self._destinations:
+                # Folders for outputs that lie in others: a run that makes them wants to make them.
+                for folder, _, _ in os.walk(self._stage[identity], topdown=False):
+                    with suppress(OSError):
+                        os.rmdir(folder)
+            yield
+
+    def copy_old(self) -> None:
+        """Let `run()` find at the staged paths copies of what stands at the outputs."""
+        for identity, path in self._destinations.items():
+            if identity not in self._new and not os.path.lexists(self._stage[identity]):
+                try:
+                    self._stage.copy_old(identity)
+                except OSError as error:
+                    logger.warning("%s: run() does not see it, since it cannot be copied: %s", path, error)
+
+    def paths(self) -> dict[str, str]:
+        """Return the staged path for each target, by :func:`key_of` it."""
+        return {key: str(self._stage[identity]) for key, identity in self._identities.items()}
+
+    def rivals(self) -> list[str]:
+        """Return the outputs that have appeared meanwhile, though the task has made them at their staged paths."""
+        return [
+            path
+            for identity, path in self._destinations.items()
+            if identity in self._new and os.path.lexists(path.rstrip("/")) and os.path.lexists(self._stage[identity])
+        ]
+
+    def publish(self) -> None:
+        """Publish all.
+
+        Raises:
+            atomik.NothingStagedError: one is missing; the others are kept, as the error says.
+            OSError: what :meth:`atomik.Stage.publish` raises.
+        """
+        try:
+            self._stage.publish()
+        except atomik.NothingStagedError as error:
+            missing, direct = (
+                [self._destinations[key] for key, outcome in self._stage.report.outputs.items() if outcome == wanted]
+                for wanted in ("missing", "direct")
+            )
+            if not missing:
+                raise
+            msg = (
+                f"run() has ended without making {', '.join(missing)}. In run(), make each output at the path of the target "
+                f"that self.output() returns there. {error.strerror}"
+            )
+            if direct:
+                msg += f". But run() has written {', '.join(direct)} directly, which stays"
+            raise atomik.NothingStagedError(errno.ENOENT, msg, missing[0]) from error
+
+    def discard(self) -> None:
+        """Publish nothing of it; after `publish`, do nothing."""
+        self._stage.discard()
 
 
 def is_staged(target: Target) -> TypeGuard[LocalTarget]:
@@ -265,18 +291,9 @@ def _is_staging(path: str) -> bool:
     return True
 
 
-def _is_same_directory(path: str, other: str) -> bool:
-    """Say whether two paths are in the same directory."""
-    return os.path.realpath(os.path.dirname(path)) == os.path.realpath(os.path.dirname(other))
-
-
 def key_of(target: LocalTarget) -> str:
     """Return what a target is known by: its path as it was given, whatever directory `run()` changes to."""
     return os.path.normpath(target.path)
-
-
-def _exists(target: Target) -> bool:
-    return bool(target.exists())
 
 
 def _flat(outputs: Any) -> list[Target]:
