@@ -370,7 +370,7 @@ def test_what_is_written_to_the_final_path_stays_and_is_reported(tmp_path, caplo
     Keeps(str(tmp_path)).run()
 
     assert ("direct\n", "staged\n") == tuple((tmp_path / name).read_text() for name in ("kept.csv", "staged.csv"))
-    assert f"{tmp_path / 'kept.csv'} was not published at once" in caplog.text
+    assert f"{tmp_path / 'kept.csv'}: a program wrote to it itself" in caplog.text
     assert "staged.csv" not in caplog.text
 
 
@@ -384,7 +384,9 @@ def test_no_message_says_that_nothing_is_published_when_something_is(tmp_path):
     with pytest.raises(atomik.NothingStagedError) as caught:
         Forgets(str(tmp_path)).run()
 
-    assert f"nothing is published, but {tmp_path / 'kept.csv'} was written directly" in str(caught.value)
+    assert f"'{tmp_path / 'kept.csv'}' was written by the program itself, and stays; nothing else is published" in str(
+        caught.value
+    )
     assert ["kept.csv"] == os.listdir(tmp_path)
 
 
@@ -404,7 +406,7 @@ def test_a_patched_output_is_written_directly(tmp_path, caplog):
         Patched().run()
         assert Patched().complete()
 
-    assert "was not published at once" in caplog.text
+    assert f"{tmp_path / 'patched'}: a program wrote to it itself" in caplog.text
     assert ["patched"] == os.listdir(tmp_path)
 
 

@@ -140,15 +140,17 @@ class StagedOutputs(StagedTargets):
         self.paths.update(one.paths())
 
     def _check(self) -> None:
-        """See that what was made is what the targets say that exists.
+        """See that what was made is there for its target, too, and what is not local at all.
+
+        What was made at no path is for the stage to say; where a link leads is seen at its destination.
 
         Raises:
-            atomik.NothingStagedError: something is missing, that is no path or more than one.
+            atomik.NothingStagedError: something is missing.
         """
         missing = {
             str(target): None
             for target in (*_flat(self._given), *self._targets)
-            if not (is_staged(target) and not os.path.lexists(self.paths[key_of(target)]))
+            if not (is_staged(target) and not _is_entry(self.paths[key_of(target)]))
             and not self._staged(target).exists()
         }
         if missing:
@@ -186,23 +188,30 @@ class _Stage:
         self._destinations: dict[str, str] = {}
         self._identities: dict[str, str] = {}
         for target in targets:
-            self._add(target)
+            path = os.path.abspath(target.path)
+            if getattr(target, "overwrite", None) is False and os.path.lexists(path):
+                raise make(TargetExists, errno.EEXIST, path, "The output exists, and is not to be replaced")
+            identity = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            slash = "/" if isinstance(target, AtomicLocalFolderTarget) or target.path.endswith("/") else ""
+            self._destinations[identity] = self._destinations.get(identity, path).rstrip("/") + slash
+            self._identities[key_of(target)] = identity
+        for target in targets:
+            if not self._is_inner(self._identities[key_of(target)]):
+                make_parents(os.path.abspath(target.path), getattr(target, "sync", None))
+                sweep(os.path.dirname(os.path.abspath(target.path)))
         self._new = {key for key, path in self._destinations.items() if not os.path.lexists(path.rstrip("/"))}
         # What is there is part of an incomplete set, or the task was not complete: it is replaced. Where nothing is, nothing
         # must be there at the end, either: a rival's outputs and ours are never mixed.
         overwrite = len(self._new) < len(self._destinations)
         self._stage = atomik.stage(self._destinations, overwrite=overwrite, sync=_strongest(targets))
 
-    def _add(self, target: LocalTarget) -> None:
-        path = os.path.abspath(target.path)
-        if getattr(target, "overwrite", None) is False and os.path.lexists(path):
-            raise make(TargetExists, errno.EEXIST, path, "The output exists, and is not to be replaced")
-        make_parents(path, getattr(target, "sync", None))
-        sweep(os.path.dirname(path))
-        identity = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        slash = "/" if isinstance(target, AtomicLocalFolderTarget) or target.path.endswith("/") else ""
-        self._destinations[identity] = self._destinations.get(identity, path).rstrip("/") + slash
-        self._identities[key_of(target)] = identity
+    def _is_inner(self, identity: str) -> bool:
+        """Say whether an output lies in another one."""
+        above = identity
+        while (above := os.path.dirname(above)) != os.path.dirname(above):
+            if above in self._destinations:
+                return True
+        return False
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -254,18 +263,14 @@ class _Stage:
         try:
             self._stage.publish()
         except atomik.NothingStagedError as error:
-            missing, direct = (
-                [self._destinations[key] for key, outcome in self._stage.report.outputs.items() if outcome == wanted]
-                for wanted in ("missing", "direct")
-            )
+            outcomes = self._stage.report.outputs
+            missing = [path for key, path in self._destinations.items() if outcomes.get(key) == "missing"]
             if not missing:
                 raise
             msg = (
                 f"run() has ended without making {', '.join(missing)}. In run(), make each output at the path of the target "
                 f"that self.output() returns there. {error.strerror}"
             )
-            if direct:
-                msg += f". But run() has written {', '.join(direct)} directly, which stays"
             raise atomik.NothingStagedError(errno.ENOENT, msg, missing[0]) from error
 
     def discard(self) -> None:
@@ -276,6 +281,11 @@ class _Stage:
 def is_staged(target: Target) -> TypeGuard[LocalTarget]:
     """Say whether a target is staged in a run: a local one that is to stay."""
     return isinstance(target, LocalTarget) and not target.is_tmp
+
+
+def _is_entry(path: str) -> bool:
+    """Say whether a file or folder is there."""
+    return os.path.lexists(path) and not os.path.islink(path)
 
 
 def _is_staging(path: str) -> bool:

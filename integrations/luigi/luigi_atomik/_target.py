@@ -149,7 +149,7 @@ class AtomicLocalTarget(LocalTarget):
             OSError: whatever else Atomik or the kernel says.
         """
         options = _options(self)
-        with _published(self, lambda: atomik.path(self.path, **options)) as staged:
+        with _published(self, lambda: atomik.path(self.path, extras="publish", **options)) as staged:
             yield str(staged) + ("/" if os.fspath(self.path).endswith("/") else "")
 
     @contextmanager
