@@ -15,7 +15,7 @@ import atomik
 from atomik import Sync
 
 from ._errors import CopyDestinationExists, NotAFolder, ParentMissing, TargetExists, make, to_luigi_error
-from ._parents import level_of, make_folder, make_parents, sync_folder
+from ._parents import durable, level_of, make_folder, make_parents, sync_folder
 
 
 class AtomicLocalFileSystem(LocalFileSystem):
@@ -61,7 +61,8 @@ class AtomicLocalFileSystem(LocalFileSystem):
             raise shutil.SameFileError(msg)
         make_parents(new_path, self.sync)
         try:
-            atomik.copy(old_path, new_path, overwrite=not raise_if_exists, sync=self.sync)
+            with durable(new_path, self.sync) as sync:
+                atomik.copy(old_path, new_path, overwrite=not raise_if_exists, sync=sync)
         except atomik.FileAlreadyExistsError as error:
             raise to_luigi_error(error, CopyDestinationExists) from error
 
@@ -86,16 +87,10 @@ class AtomicLocalFileSystem(LocalFileSystem):
         if level_of(self.sync) != "off":
             _sync_content(old_path)
         try:
-            self._rename(old_path, new_path, overwrite=not raise_if_exists)
+            with durable(old_path, self.sync) as sync, durable(new_path, sync) as sync:
+                _rename(old_path, new_path, overwrite=not raise_if_exists, sync=sync)
         except atomik.FileAlreadyExistsError as error:
             raise to_luigi_error(error) from error
-
-    def _rename(self, old_path: str, new_path: str, *, overwrite: bool) -> None:
-        try:
-            atomik.rename(old_path, new_path, overwrite=overwrite, sync=self.sync)
-        except atomik.InvalidCrossDeviceError:
-            atomik.copy(old_path, new_path, overwrite=overwrite, sync=self.sync)
-            atomik.remove(old_path, sync=self.sync)
 
     def remove(self, path: str, recursive: bool = True) -> None:  # type: ignore[override]  # as LocalFileSystem's
         """Remove a file or a tree: gone in one instant. A symbolic link is removed itself.
@@ -110,7 +105,8 @@ class AtomicLocalFileSystem(LocalFileSystem):
         _check_is_no_link(path)
         if not recursive and os.path.isdir(path) and not os.path.islink(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        atomik.remove(path, sync=self.sync)
+        with durable(path, self.sync) as sync:
+            atomik.remove(path, sync=sync)
 
     def mkdir(self, path: str, parents: bool = True, raise_if_exists: bool = False) -> None:
         """Make a directory; of N rivals with `raise_if_exists` exactly one makes it.
@@ -150,6 +146,14 @@ class AtomicLocalFileSystem(LocalFileSystem):
 def filesystem(sync: Sync | None) -> AtomicLocalFileSystem:
     """Return the filesystem for this level; every target of it has the same."""
     return AtomicLocalFileSystem(sync)
+
+
+def _rename(old_path: str, new_path: str, *, overwrite: bool, sync: Sync | None) -> None:
+    try:
+        atomik.rename(old_path, new_path, overwrite=overwrite, sync=sync)
+    except atomik.InvalidCrossDeviceError:
+        atomik.copy(old_path, new_path, overwrite=overwrite, sync=sync)
+        atomik.remove(old_path, sync=sync)
 
 
 def _is_same(path: str, other: str) -> bool:

@@ -6,7 +6,8 @@ Not by ``parents=True``, which removes on failure what it made: another task may
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, get_args
 
 from atomik import Sync
@@ -25,6 +26,25 @@ def level_of(sync: Sync | None) -> str:
         msg = f"sync is {sync!r}; it takes {', '.join(map(repr, LEVELS))}, or None for what ATOMIK_SYNC says"
         raise ValueError(msg)
     return sync or os.environ.get("ATOMIK_SYNC") or LEVELS[0]
+
+
+@contextmanager
+def durable(path: str, sync: Sync | None) -> Iterator[Sync | None]:
+    """Yield the level to publish at `path` with, so that `sync` holds at the end of the block.
+
+    The names in a directory that may be written to, but not listed, cannot be synced by themselves: there everything is.
+    """
+    if not needs_sync_of_all(path, sync):
+        yield sync
+        return
+    yield "normal"
+    os.sync()
+
+
+def needs_sync_of_all(path: str, sync: Sync | None) -> bool:
+    """Say whether what is published at `path` is durable only when the whole machine has been synced."""
+    parent = os.path.dirname(path.rstrip("/")) or "."
+    return level_of(sync) == "full" and not os.access(parent, os.R_OK) and os.path.isdir(parent)
 
 
 def make_parents(path: str, sync: Sync | None) -> None:

@@ -22,7 +22,7 @@ from atomik import Sync
 
 from ._errors import TargetExists, make, to_luigi_error
 from ._filesystem import filesystem
-from ._parents import LEVELS, level_of, make_parents
+from ._parents import LEVELS, level_of, make_parents, needs_sync_of_all
 from ._sigterm import discarded_on_sigterm
 from ._sweep import sweep
 from ._target import FINAL, AtomicLocalFolderTarget, is_atomic
@@ -203,7 +203,9 @@ class _Stage:
         # What is there is part of an incomplete set, or the task was not complete: it is replaced. Where nothing is, nothing
         # must be there at the end, either: a rival's outputs and ours are never mixed.
         overwrite = len(self._new) < len(self._destinations)
-        self._stage = atomik.stage(self._destinations, overwrite=overwrite, sync=_strongest(targets))
+        sync = _strongest(targets)
+        self._sync_all = any(needs_sync_of_all(path, sync) for path in self._destinations.values())
+        self._stage = atomik.stage(self._destinations, overwrite=overwrite, sync="normal" if self._sync_all else sync)
 
     def _is_inner(self, identity: str) -> bool:
         """Say whether an output lies in another one."""
@@ -272,6 +274,8 @@ class _Stage:
                 f"that self.output() returns there. {error.strerror}"
             )
             raise atomik.NothingStagedError(errno.ENOENT, msg, missing[0]) from error
+        if self._sync_all:
+            os.sync()
 
     def discard(self) -> None:
         """Publish nothing of it; after `publish`, do nothing."""

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeGuard, TypeVar
 
@@ -18,7 +19,7 @@ from atomik import Publication, Sync
 
 from ._errors import to_luigi_error
 from ._filesystem import AtomicLocalFileSystem, filesystem
-from ._parents import make_parents
+from ._parents import durable, make_parents, needs_sync_of_all
 from ._pipe import guarded
 from ._settings import settings, wants_install
 from ._sigterm import discarded_on_sigterm
@@ -121,9 +122,10 @@ class AtomicLocalTarget(LocalTarget):
 
         def start() -> AtomicWriter:
             replaces = self.overwrite is not False
-            return AtomicWriter(
-                atomik.file(path, "wb", overwrite=replaces, sync=self.sync, follow_symlinks=False, buffering=0), path
-            )
+            sync_all = needs_sync_of_all(path, self.sync)
+            sync: Sync | None = "normal" if sync_all else self.sync
+            publication = atomik.file(path, "wb", overwrite=replaces, sync=sync, follow_symlinks=False, buffering=0)
+            return AtomicWriter(publication, path, sync_all=sync_all)
 
         writer = _begin(self, start)
         try:
@@ -148,8 +150,7 @@ class AtomicLocalTarget(LocalTarget):
             atomik.NothingStagedError: nothing was made there.
             OSError: whatever else Atomik or the kernel says.
         """
-        options = _options(self)
-        with _published(self, lambda: atomik.path(self.path, extras="publish", **options)) as staged:
+        with _published(self, partial(atomik.path, extras="publish")) as staged:
             yield str(staged) + ("/" if os.fspath(self.path).endswith("/") else "")
 
     @contextmanager
@@ -167,18 +168,13 @@ class AtomicLocalTarget(LocalTarget):
             NotADirectoryError: a file is there.
             OSError: whatever else Atomik or the kernel says.
         """
-        options = _options(self)
-        with _published(self, lambda: atomik.folder(self.path, **options)) as staged:
+        with _published(self, atomik.folder) as staged:
             yield staged
 
     def __del__(self) -> None:
         # Attributes may be missing after an exception in a constructor; a forked or unpickled copy is not the maker.
         if getattr(self, "is_tmp", False) and getattr(self, "_maker", None) == os.getpid():
             _plain_del(self)
-
-
-def _options(target: Any) -> dict[str, Any]:
-    return {"overwrite": target.overwrite is True, "sync": target.sync, "follow_symlinks": False}
 
 
 def _begin(target: Any, start: Callable[[], _T]) -> _T:
@@ -196,14 +192,19 @@ def _begin(target: Any, start: Callable[[], _T]) -> _T:
 
 
 @contextmanager
-def _published(target: Any, make: Callable[[], Publication[Path]]) -> Iterator[Path]:
-    publication, staged = _begin(target, lambda: (one := make(), one.open()))
-    with discarded_on_sigterm(publication):
-        yield staged
-    try:
-        publication.publish()
-    except atomik.FileAlreadyExistsError as error:
-        raise to_luigi_error(error) from error
+def _published(target: Any, make: Callable[..., Publication[Path]]) -> Iterator[Path]:
+    def start() -> tuple[Publication[Path], Path]:
+        one = make(target.path, overwrite=target.overwrite is True, sync=sync, follow_symlinks=False)
+        return one, one.open()
+
+    with durable(target.path, target.sync) as sync:
+        publication, staged = _begin(target, start)
+        with discarded_on_sigterm(publication):
+            yield staged
+        try:
+            publication.publish()
+        except atomik.FileAlreadyExistsError as error:
+            raise to_luigi_error(error) from error
 
 
 class AtomicLocalFolderTarget(AtomicLocalTarget):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from types import TracebackType
 from typing import IO, Any, cast
@@ -21,8 +22,10 @@ class AtomicWriter(io.BufferedWriter):
     that is what ``finally: f.close()`` and the end of ``with io.TextIOWrapper(f):`` do after a failure.
     """
 
-    def __init__(self, publication: atomik.Publication[IO[Any]], path: str) -> None:
+    def __init__(self, publication: atomik.Publication[IO[Any]], path: str, *, sync_all: bool = False) -> None:
         """Open `publication`, which is one of an unbuffered binary file, to be published at `path`.
+
+        With `sync_all`, the whole machine is synced when it is published.
 
         Raises:
             OSError: what `publication.open()` raises.
@@ -30,6 +33,7 @@ class AtomicWriter(io.BufferedWriter):
         self._publication = publication
         self._handled = sys.exception()
         self._given_up = False
+        self._sync_all = sync_all
         #: The target's path.
         self.path = path
         super().__init__(cast("io.RawIOBase", publication.open()))
@@ -79,6 +83,8 @@ class AtomicWriter(io.BufferedWriter):
         except BaseException:
             self.abort()
             raise
+        if self._sync_all:
+            os.sync()
         self._handled = None  # its traceback may hold the frame that holds this
 
     def abort(self) -> None:
