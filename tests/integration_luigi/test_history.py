@@ -187,7 +187,8 @@ def test_what_a_run_leaves_stays_as_it_is(mixin, tmp_path):
     assert [] == litter(tmp_path)
 
 
-def test_a_folder_that_a_run_leaves_stays_as_it_is(tmp_path):
+@pytest.mark.parametrize("order", [1, -1], ids=["outer first", "inner first"])
+def test_a_folder_that_a_run_leaves_stays_as_it_is(tmp_path, caplog, order):
     """The same for a folder, and for an output inside it."""
     (tmp_path / "folder/inner").mkdir(parents=True)
     (tmp_path / "folder/inner/file").write_text("old")
@@ -199,16 +200,17 @@ def test_a_folder_that_a_run_leaves_stays_as_it_is(tmp_path):
                 AtomicLocalFolderTarget(tmp_path / "folder"),
                 AtomicLocalTarget(tmp_path / "folder/inner/file"),
                 AtomicLocalTarget(tmp_path / "new"),
-            ]
+            ][::order]
 
         def run(self):
-            assert [True, True, False] == [target.exists() for target in self.output()]
-            Path(self.output()[2].path).touch()
+            assert [True, True, False][::order] == [target.exists() for target in self.output()]
+            Path(self.output()[::order][2].path).touch()
 
     Skipping().run()
 
     assert before == os.stat(tmp_path / "folder/inner")
     assert (tmp_path / "new").exists()
+    assert "" == caplog.text
 
 
 def test_a_run_that_fails_leaves_the_old_one(kind, path):

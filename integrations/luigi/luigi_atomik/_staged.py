@@ -237,7 +237,7 @@ class _Stage:
     def copy_old(self) -> None:
         """Let `run()` find at the staged paths copies of what stands at the outputs."""
         for identity, path in self._destinations.items():
-            if identity not in self._new and not os.path.lexists(self._stage[identity]):
+            if identity not in self._new and not self._is_inner(identity):
                 try:
                     self._stage.copy_old(identity)
                 except OSError as error:
