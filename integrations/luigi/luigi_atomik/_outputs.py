@@ -40,7 +40,7 @@ class _Inherited:
         return wrapped if task is None else wrapped.__get__(task, kind)
 
 
-def _published(run: Callable[..., Any]) -> Any:
+def _publish_outputs(run: Callable[..., Any]) -> Any:
     """Wrap a `run()`: its outputs are staged when it begins, and published when it returns or its generator ends."""
 
     @functools.wraps(run)
@@ -82,7 +82,7 @@ class _Steps(Generator[Any, Any, Any]):
             return self._steps.throw(*error)
 
 
-def _redirected(output: Callable[..., Any]) -> Any:
+def _redirect_output(output: Callable[..., Any]) -> Any:
     """Wrap an `output()`: while `run()` is executing, its targets have staged paths."""
 
     @functools.wraps(output)
@@ -108,7 +108,7 @@ class _Reentrancy(threading.local):
 
 
 _reentrancy: Final = _Reentrancy()
-_WRAPPERS: Final[dict[str, Callable[[Any], Any]]] = {"run": _published, "output": _redirected}
+_WRAPPERS: Final[dict[str, Callable[[Any], Any]]] = {"run": _publish_outputs, "output": _redirect_output}
 
 
 class AtomicOutputs:
@@ -144,8 +144,8 @@ class AtomicOutputs:
 
     start_from_old: ClassVar[bool] = True
 
-    run: Any = _Inherited(_published)
-    output: Any = _Inherited(_redirected)
+    run: Any = _Inherited(_publish_outputs)
+    output: Any = _Inherited(_redirect_output)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -22,7 +22,7 @@ def level_of(sync: Sync | None) -> str:
     Raises:
         ValueError: it is no level.
     """
-    if sync not in {None, *LEVELS}:
+    if sync is not None and sync not in LEVELS:
         msg = f"sync is {sync!r}; it takes {', '.join(map(repr, LEVELS))}, or None for what ATOMIK_SYNC says"
         raise ValueError(msg)
     return sync or os.environ.get("ATOMIK_SYNC") or LEVELS[0]

@@ -36,12 +36,15 @@ class AtomicWriter(io.BufferedWriter):
         self._sync_all = sync_all
         #: The target's path.
         self.path = path
+        #: Whether it is neither published nor discarded yet. (The publication knows, but to ask it takes ten times as long.)
+        self.pending = False
         super().__init__(cast("io.RawIOBase", publication.open()))
+        self.pending = True
 
     @property
     def tmp_path(self) -> str:
         """A path of what has been written so far, for programs that open it themselves; the target's own after the end."""
-        return str(self._publication.staged) if self._publication.state == "open" else self.path
+        return str(self._publication.staged) if self.pending else self.path
 
     @property
     def name(self) -> str:
@@ -55,11 +58,6 @@ class AtomicWriter(io.BufferedWriter):
             return True
         passing = sys.exception()
         return passing is not None and passing is not self._handled
-
-    @property
-    def pending(self) -> bool:
-        """Whether it is neither published nor discarded yet."""
-        return self._publication.state == "open"
 
     def accept(self) -> None:
         """Say that an exception that is being handled now is not about this file: its ``with`` block ended in peace."""
@@ -83,6 +81,7 @@ class AtomicWriter(io.BufferedWriter):
         except BaseException:
             self.abort()
             raise
+        self.pending = False
         if self._sync_all:
             os.sync()
         self._handled = None  # its traceback may hold the frame that holds this
@@ -90,6 +89,7 @@ class AtomicWriter(io.BufferedWriter):
     def abort(self) -> None:
         """Discard. Nothing is flushed; repeated, or after `close`, it does nothing."""
         self._publication.discard()
+        self.pending = False
         self._handled = None
 
     def _warn(self) -> None:
