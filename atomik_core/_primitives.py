@@ -11,7 +11,7 @@ from ._os import remove as _remove
 from ._os import rename as _rename
 from ._os import sync as _sync
 from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ._publish import explain
+from ._publish import explain, required
 from ._publish.destination import Destination, Directories
 from .errors import LeftoverError, NotDurableError
 
@@ -45,7 +45,7 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
     level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
-        source, target = _open(fds, src), _open(fds, dst)
+        source, target = _open(fds, src, level), _open(fds, dst, level)
         status = _existing(source)
         is_folder = stat.S_ISDIR(status.st_mode)
         there = target.stat()
@@ -131,7 +131,7 @@ def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
     level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
-        one, other = _open(fds, a), _open(fds, b)
+        one, other = _open(fds, a, level), _open(fds, b, level)
         _existing(one)
         _existing(other)
         try:
@@ -165,7 +165,7 @@ def remove(path: StrPath, *, sync: Sync | None = None) -> None:
     level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
-        target = _open(fds, path)
+        target = _open(fds, path, level)
         if stat.S_ISDIR(_existing(target).st_mode):
             _rename_away_and_remove(fds, target, level)
             return
@@ -178,9 +178,11 @@ def remove(path: StrPath, *, sync: Sync | None = None) -> None:
         fds.close_all()
 
 
-def _open(fds: Descriptors, path: StrPath) -> Destination:
+def _open(fds: Descriptors, path: StrPath, level: Sync) -> Destination:
     place = Destination(os.fsdecode(path), accepts_slash=True)
     place.open(Directories(fds, shares=False), parents=False)
+    if level == "full":
+        required.readable(place.directory, place.path)
     return place
 
 
@@ -225,8 +227,12 @@ def _sync_parents(level: Sync, *places: Destination) -> None:
 def _remove_displaced(fds: Descriptors, source: Destination, target: Destination, level: Sync) -> None:
     try:
         _rename_away_and_remove(fds, source, level)
-    except (NotDurableError, LeftoverError):
+    except NotDurableError:
         raise
+    except LeftoverError as error:
+        import logging
+
+        logging.getLogger("atomik").warning("%s: renamed, but of what was replaced: %s", target.path, error)
     except OSError as error:
         why = os.strerror(error.errno or 0)
         msg = f"Renamed, but what was replaced could not be removed ({why}) and stands at {source.path!r} now"
@@ -251,7 +257,7 @@ def _rename_away_and_remove(fds: Descriptors, place: Destination, level: Sync) -
         raise explain.rename_error(error, place.fd, place.name, place.path, "RENAME_NOREPLACE") from error
     _sync_parents(level, place)
     if _remove.remove_if_unlocked(place.fd, name, fd) == "left":
-        where = os.path.join(place.place.current_path, name)
+        where = os.path.join(place.directory.current_path, name)
         msg = (
             f"It is gone from its name, but something in it could not be deleted (immutable, somebody else's, or mounted) "
             f"and stays at {where!r}"

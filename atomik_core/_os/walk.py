@@ -216,9 +216,16 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 def _close(fds: Descriptors, level: Level) -> None:
-    fds.close(level.fd)
-    if level.copy != -1:
-        fds.close(level.copy)
+    for fd in (level.fd, level.copy):
+        if fd != -1:
+            _close_folder(fds, fd)
+
+
+def _close_folder(fds: Descriptors, fd: int) -> None:
+    try:
+        fds.close(fd)
+    except OSError:
+        pass  # nothing is written through the descriptor of a folder
 
 
 def _close_until_needed(fds: Descriptors, level: Level) -> None:
