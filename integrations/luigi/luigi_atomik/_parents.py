@@ -43,8 +43,10 @@ def durable(path: str, sync: Sync | None) -> Iterator[Sync | None]:
 
 def needs_sync_of_all(path: str, sync: Sync | None) -> bool:
     """Say whether what is published at `path` is durable only when the whole machine has been synced."""
+    if level_of(sync) != "full":
+        return False
     parent = os.path.dirname(path.rstrip("/")) or "."
-    return level_of(sync) == "full" and not os.access(parent, os.R_OK) and os.path.isdir(parent)
+    return not os.access(parent, os.R_OK) and os.path.isdir(parent)
 
 
 def make_parents(path: str, sync: Sync | None) -> None:

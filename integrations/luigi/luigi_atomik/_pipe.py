@@ -81,8 +81,10 @@ class _Guard:
 
     def __del__(self) -> None:
         # The pipe's own would flush, or close and so publish, what nobody said was complete.
-        with suppress(AttributeError):
+        try:
             self.abort()
+        except AttributeError:
+            pass  # interrupted while it was made
 
     def _dealloc_warn(self, wrapper: object) -> None:
         self._atomik_writer._dealloc_warn(wrapper)
