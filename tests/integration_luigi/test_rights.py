@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +102,24 @@ def found(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=["full", "off"])
-def outcomes(request, tmp_path_factory) -> dict[str, dict[str, Any]]:
+def outcomes(request) -> Iterator[dict[str, dict[str, Any]]]:
     """What each situation comes to, with both kinds of target: what is returned, or the bases of the error, and what is there."""
-    top = tmp_path_factory.mktemp("rights")
-    for folder in (top, *top.parents[:2]):
-        folder.chmod(0o755)
+    # Not in pytest's directory, which each session closes to other users.
+    with tempfile.TemporaryDirectory(prefix="atomik-rights-", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o755)
+        yield compare(Path(name), request.param)
+
+
+def compare(top: Path, sync: str) -> dict[str, dict[str, Any]]:
+    """Go through all situations in TOP, with both kinds of target."""
     results: dict[str, dict[str, Any]] = {}
     for kind in ("plain", "atomic"):
         (top / kind).mkdir()
+        (top / kind).chmod(0o755)
         for number, (entries, _) in enumerate(SITUATIONS.values()):
             prepare(top / kind / str(number), entries)
         sources = json.dumps({name: source for name, (_, source) in SITUATIONS.items()})
-        done = run(PROGRAM, kind, sources, user=NOBODY, cwd=top / kind, env={"ATOMIK_SYNC": request.param})
+        done = run(PROGRAM, kind, sources, user=NOBODY, cwd=top / kind, env={"ATOMIK_SYNC": sync})
         assert 0 == done.code, done.err
         answers = json.loads(done.out)
         results[kind] = {
