@@ -367,7 +367,11 @@ class Stage:
         missing = [output for output in self._outputs.values() if made[output.key] == "missing"]
         if missing:
             names = ", ".join(repr(output.destination) for output in missing)
-            msg = f"Not made, neither at the staged path nor at the destination: {names}; nothing is published"
+            written = ", ".join(
+                repr(output.destination) for output in self._outputs.values() if made[output.key] == "direct"
+            )
+            rest = f"{written} was written by the program itself, and stays; nothing else" if written else "nothing"
+            msg = f"Not made, neither at the staged path nor at the destination: {names}; {rest} is published"
             raise self._kept(NothingStagedError(errno.ENOENT, msg, missing[0].destination))
         members: Members = {}
         for output in self._outputs.values():
