@@ -58,9 +58,14 @@ def load() -> None:
         _hooks = registry.hooks or False
 
 
+def are_called() -> bool:
+    """Say whether any plugin wants to be called, as far as is known without asking."""
+    return _hooks is not False
+
+
 def before_publish(publication: object) -> None:
     """Ask the plugins about a publication whose content is complete; what one of them raises is a veto."""
-    if _hooks is not False and (hooks := _active_hooks()):
+    if hooks := _active_hooks():
         with hooks_suppressed():
             hooks.atomik_before_publish(publication=publication)
 
@@ -71,7 +76,7 @@ def after_publish(publication: object) -> None:
     Raises:
         Exception: what a plugin raised, if ATOMIK_STRICT_PLUGINS is set; where it is not, that is logged.
     """
-    if _hooks is not False and (hooks := _active_hooks()):
+    if hooks := _active_hooks():
         trouble = _call_observers(hooks.atomik_after_publish, {"publication": publication})
         if trouble is not None:
             raise trouble
@@ -84,7 +89,7 @@ def discarded(publication: object, error: BaseException | None) -> None:
         Exception: what a plugin raised, if ATOMIK_STRICT_PLUGINS is set, and there is no `error` to be told instead, of
             which it then becomes a note; where it is not set, that is logged.
     """
-    if _hooks is not False and (hooks := _active_hooks()):
+    if hooks := _active_hooks():
         trouble = _call_observers(hooks.atomik_discarded, {"publication": publication, "error": error})
         if trouble is not None and error is not None:
             error.add_note(f"atomik: a plugin's atomik_discarded raised {trouble!r}")

@@ -106,13 +106,19 @@ class Directories:
         self._fds = fds
         self._shares = shares
         self._opened: list[DestinationDirectory] = []
-        self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
-        self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
+        if shares:
+            self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
+            self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
         #: Each as (descriptor of its parent, name), outermost first.
         self._created: list[tuple[int, str]] = []
 
     def __iter__(self) -> Iterator[DestinationDirectory]:
         return iter(self._opened)
+
+    @property
+    def have_wrappers(self) -> bool:
+        """Whether staging folders were made in any of them."""
+        return any(directory.wrappers for directory in self._opened)
 
     @property
     def above_created(self) -> list[int]:

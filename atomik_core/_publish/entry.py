@@ -335,15 +335,12 @@ class Entry:
 
     def move_beside(self) -> None:
         """Bring content that was staged elsewhere, or a folder in its wrapper, to where it is published from."""
-        staged = self.staged
-        from_tmp_dir = self.options.tmp_dir is not None
         if self.kind == "symlink":
             self.destination.replace_link()
-            return
-        if self._is_shared:
-            if from_tmp_dir:
+        elif self._is_shared:
+            if self.options.tmp_dir is not None:
                 self._relocate(self._wrapped_beside())
-        elif self.kind == "folder" and isinstance(staged, Wrapped):
+        elif self.kind == "folder" and isinstance(self.staging, Wrapped):
             self._relocate(Sibling(self.destination.directory, names.staging_name()))
 
     def _wrapped_beside(self) -> Wrapped:
@@ -430,7 +427,7 @@ class Entry:
             return None
         before = self._old
         self._old = old = self.destination.stat()
-        if old is not None and self._was_written_to(before, old):
+        if old is not None and self.content.is_written_by_name and self._was_written_to(before, old):
             error = explain.changed_by_itself(self.destination.path)
             self.keep(error)
             raise error
@@ -442,13 +439,11 @@ class Entry:
         A rival's version is another inode. The old one's number may have been given to it, but it was made after we looked at
         the old one, and staged ours; the kernel's clock has ticks of some milliseconds, hence both comparisons.
         """
-        if not self.content.is_written_by_name or not stat.S_ISREG(old.st_mode):
-            return False
         if before is None:
-            return self.wrote_nothing and old.st_size > 0
-        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino):
-            return False
+            return self.wrote_nothing and old.st_size > 0 and stat.S_ISREG(old.st_mode)
         if old.st_mtime_ns == before.st_mtime_ns and old.st_size == before.st_size:
+            return False
+        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino) or not stat.S_ISREG(old.st_mode):
             return False
         theirs = calls.birth_time(self.destination.fd, self.destination.name)
         ours = calls.birth_time(self.staged.content)
@@ -464,7 +459,8 @@ class Entry:
         mode = self.options.permissions
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
-            self._separate_from_other_names()
+            if isinstance(self.staging, Wrapped):
+                self._separate_from_other_names(self.staging)
             metadata.inherit(self.staged.content, old, self.destination.proc_path, mode, new=self.sealed)
             return
         if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
@@ -472,13 +468,14 @@ class Entry:
         if mode is None:
             mode = default_mode
         if mode is not None and mode != stat.S_IMODE(os.fstat(self.staged.content).st_mode):
-            self._separate_from_other_names()
+            if isinstance(self.staging, Wrapped):
+                self._separate_from_other_names(self.staging)
             os.fchmod(self.staged.content, mode)
 
-    def _separate_from_other_names(self) -> None:
+    def _separate_from_other_names(self, staged: Wrapped) -> None:
         """Copy a file that has other names (a hard link to a cache, say): its inode is not ours to change."""
-        if self.kind == "file" and isinstance(self.staging, Wrapped) and os.fstat(self.staging.content).st_nlink > 1:
-            self._copy_file(self.staging.content)
+        if self.kind == "file" and os.fstat(staged.content).st_nlink > 1:
+            self._copy_file(staged.content)
 
     def _inherit_from_directory(self) -> None:
         """Give an unnamed file of a tmp_dir the group and ACL that it would have got in the destination's directory."""
@@ -494,7 +491,7 @@ class Entry:
         """Remember which inode the complete content is."""
         if self.kind == "symlink":
             self.identity = rename.identity(*self.named.source)
-        elif self.identity is None:
+        else:
             status = os.fstat(self.staged.content)
             self.identity = status.st_dev, status.st_ino
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 #: O_TMPFILE is refused by filesystems that lack it (EOPNOTSUPP: NFS, FUSE, vfat, 9p) and by old kernels (EISDIR, ENOENT,
 #: EINVAL; open(2)).
 _NO_UNNAMED: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+_HAS_UNNAMED: Final = hasattr(os, "O_TMPFILE")
 _UNNAMED: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -248,7 +249,7 @@ def stage_unnamed(fds: Descriptors, directory: Directory, mode: int) -> Unnamed 
 
     Before Linux 6.10 it may only get a name through /proc, so it is opened through /proc: that proves it.
     """
-    if not hasattr(os, "O_TMPFILE"):
+    if not _HAS_UNNAMED:
         return None
     try:
         if _AT_EMPTY_PATH_WORKS:

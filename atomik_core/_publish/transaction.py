@@ -212,11 +212,13 @@ class Transaction:
         if publication is not None:
             if steps.watchers:
                 steps.notify(publication, "sealed")
-            hooks.before_publish(publication)
+            if hooks.are_called():
+                hooks.before_publish(publication)
         try:
             entry.move_beside()
             entry.content.set_metadata(entry, default_mode)
-            entry.identify()
+            if entry.identity is None:
+                entry.identify()
         except OSError as error:
             failure = entry.explain(error)
             self._keep_finished([entry], failure)
@@ -342,12 +344,19 @@ class Transaction:
             except BaseException:
                 self._leave_old_versions(members)
                 raise
-            self._settle(members, trouble)
+            if (
+                steps.watchers
+                or self._left_out
+                or self._directories.have_wrappers
+                or any(entry.holds_something for entry in members)
+            ):
+                self._settle(members, trouble)
         finally:
             self._fds.close_all()
-        for publication in members.values():
-            if publication is not None:
-                _attempt(trouble, hooks.after_publish, publication)
+        if hooks.are_called():
+            for publication in members.values():
+                if publication is not None:
+                    _attempt(trouble, hooks.after_publish, publication)
         if trouble:
             raise trouble[0]
 
