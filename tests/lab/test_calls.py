@@ -74,7 +74,7 @@ def test_replaced(kernel, user, place, shape):
     """What the table says can be replaced is; what cannot is refused before the block, and stays."""
     says = table(place.kind)["replace a folder" if shape.is_folder else "replace a file"]
     shape.lay(place / "a", "old")
-    if says.startswith("yes") or says.startswith("not one of the image"):
+    if says.startswith(("yes", "not one of the image")):
         shape.publish(place / "a", "new", overwrite=True)
         assert shape.read(place / "a") == "new"
     else:
@@ -255,7 +255,8 @@ def test_a_reader_of_the_old_file(kernel, user, place):
             pytest.skip("a server may refuse to replace a file that is open: see test_clients")
         FILE.publish((place.peer or place.path) / "a", "new", overwrite=True)
         try:
-            assert reader.read() == "old"
+            seen = reader.read()
         except OSError as error:
-            assert error.errno == errno.ESTALE
+            seen = errno.errorcode[error.errno or 0]
+    assert seen in {"old", "ESTALE"}
     assert FILE.read(place / "a") == "new"
