@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp
+    from ._factory import AtomicTmpFactory
+    from ._places import Places
 
 _watched: pytest.StashKey[AtomicTmp] = pytest.StashKey()
+_current_test: pytest.StashKey[pytest.Item] = pytest.StashKey()
+_attempts: pytest.StashKey[int] = pytest.StashKey()
+_keep_builds: pytest.StashKey[int] = pytest.StashKey()
+_places: pytest.StashKey[Places] = pytest.StashKey()
+_summary: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,14 +27,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="linelist",
         help="directories on each of which a test that uses atomic_tmp runs: DIR or ID=DIR, one a line",
     )
+    number: Any = "int" if pytest.version_tuple >= (8, 4) else "string"
+    parser.addini(
+        "atomik_keep_builds",
+        type=number,
+        default=3,
+        help="how many builds of each name atomic_tmp_factory keeps between runs",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, for --strict-markers."""
+    """Register the marker, for --strict-markers; clear the kept builds with --cache-clear."""
     config.addinivalue_line(
         "markers",
         "atomic_tmp(leftovers=False): leftovers=True lets the test leave staging litter in its atomic_tmp",
     )
+    config.stash[_keep_builds] = _read_keep_builds(config)
+    # Not in the workers: one that takes the place of a killed one would clear what the others use.
+    if config.getoption("cacheclear", False) and not hasattr(config, "workerinput"):
+        from ._places import kept_directory
+
+        kept = kept_directory(config)
+        if kept is not None and kept.is_dir():
+            from ._builds import clear
+
+            clear(kept)
+
+
+def _read_keep_builds(config: pytest.Config) -> int:
+    """Return how many builds of each name are kept."""
+    try:
+        keep = int(config.getini("atomik_keep_builds"))
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        msg = f"the ini option atomik_keep_builds has to be a number: {error}"
+        raise pytest.UsageError(msg) from None
+    if keep < 0:
+        msg = f"the ini option atomik_keep_builds is how many builds of each name are kept, so it cannot be {keep}"
+        raise pytest.UsageError(msg)
+    return keep
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -37,6 +74,45 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         places = chosen(lines, metafunc.config.rootpath)
         metafunc.parametrize("atomic_tmp", list(places.values()), ids=list(places), indirect=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist where the run's builds are."""
+    from ._places import configure_worker
+
+    places = configure_worker(node)
+    if places is not None:
+        node.config.stash[_places] = places
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note which test runs, and how many times it has by now: `atomic_tmp_factory` builds for it."""
+    item.stash[_attempts] = item.stash.get(_attempts, 0) + 1
+    item.config.stash[_current_test] = item
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove what need not be kept, once the whole run is over."""
+    places = session.config.stash.get(_places, None)
+    if places is None or hasattr(session.config, "workerinput"):
+        return
+    from ._places import EVENTS
+
+    if (places.run / EVENTS).is_dir():
+        from ._sessions import finish_session
+
+        session.config.stash[_summary] = finish_session(session.config, places)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With -v, say who built what, in how long, and who used it."""
+    lines = terminalreporter.config.stash.get(_summary, None)
+    if lines and terminalreporter.config.getoption("verbose") > 0:
+        terminalreporter.section("atomic_tmp_factory")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,3 +153,16 @@ def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
     finally:
         watched._remove_elsewhere()
         remove()
+
+
+@pytest.fixture(scope="session")
+def atomic_tmp_factory(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
+    """Builds expensive test data once, for all workers of xdist and, with a key, for all runs.
+
+    `folder`, `file` and `value` build or reuse; `copy` gives a test its own copy. See the documentation of Atomik: "Build
+    test data once".
+    """
+    from ._sessions import open_factory
+
+    with open_factory(request) as factory:
+        yield factory
