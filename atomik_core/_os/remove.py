@@ -6,6 +6,7 @@ import os
 import stat
 
 from . import locks, mounts, names
+from .calls import GONE
 from .descriptors import DIRECTORY, Descriptors
 from .filesystems import Filesystem
 from .walk import Walk, open_for_removal
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
     Removal: TypeAlias = Literal["removed", "held", "left"]
 
 
-def remove_contents(fd: int) -> Removal:
-    """Remove everything in the folder `fd`.
+def _remove_contents(fd: int, *, keeps_lock: bool) -> Removal:
+    """Remove everything in the folder `fd`, but for its lock file if that is to be kept.
 
     What is mounted inside stays, untouched: EXCHANGE moves a folder that contains a bind mount, whose device number is
     the same, and a naive rmtree then empties what is mounted there. So does a folder inside that somebody has locked: a
     reader (:func:`atomik.snapshot`, :func:`atomik.copy`) holds it, and tidies when it leaves. Folders without u+rwx are
     given it.
     """
-    if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.fchmod(fd, stat.S_IRWXU)
+    _ensure_u_rwx(fd)
     walk = Walk(fd, "remove")
     complete = True
     for level, done in walk:
         if not done:
             for name in level.files:
+                if keeps_lock and level.above is None and name == names.LOCK:
+                    continue
                 complete &= _remove_entry(os.unlink, name, level.fd)
         elif level.above is not None:
             complete &= _remove_entry(os.rmdir, level.name, level.above.fd)
@@ -45,27 +47,55 @@ def remove_contents(fd: int) -> Removal:
 def _remove_entry(remove: Callable[..., None], name: str, directory: int) -> bool:
     try:
         remove(name, dir_fd=directory)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in GONE
     return True
 
 
-def remove_tree(directory: int, name: str, fd: int) -> Removal:
+def remove_tree(directory: int, name: str, fd: int, *, release: Callable[[], None] | None = None) -> Removal:
     """Remove the folder `name`, held open as `fd`, with everything in it.
 
-    If something is mounted there, `fd` is of that mount, and all of it stays.
+    If something is mounted there, `fd` is of that mount, and all of it stays. Where only files' locks travel, its lock file
+    is locked until all else is gone, and goes last: if something has to stay (NFS hides what is open instead of removing
+    it), that tells whoever cleans up later that nobody needs it any more.
+
+    Args:
+        directory: the descriptor of the directory that it is in.
+        name: its name.
+        fd: its descriptor.
+        release: closes the lock file, if the caller has it locked.
     """
+    fds = Descriptors()
     try:
         if mounts.mount_id(fd) != mounts.mount_id(directory):
             return "left"
-        removal = remove_contents(fd)
-        if removal == "removed" and not _remove_entry(os.rmdir, name, directory):
-            return "left"
+        has_lock = Filesystem(fd).lock_scope == "files"
+        if has_lock and release is None and _lock_abandoned(fds, fd) == "busy":
+            return "held"
+        removal = _remove_contents(fd, keeps_lock=has_lock)
+        if removal != "removed":
+            return removal
+        if has_lock:
+            # Unlinked first, while nobody else can lock it; NFS hides it, and it goes when it is closed.
+            _remove_entry(os.unlink, names.LOCK, fd)
+            (release or fds.close_all)()
+        return "removed" if _remove_entry(os.rmdir, name, directory) else "left"
     except OSError:
         return "left"
-    return removal
+    finally:
+        fds.close_all()
+
+
+def _lock_abandoned(fds: Descriptors, fd: int) -> locks.Lock:
+    """Give a folder that is out of sight a lock file, unless it has one, and lock that."""
+    _ensure_u_rwx(fd)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return locks.try_lock_exclusive(fds.open(names.LOCK, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=fd))
+
+
+def _ensure_u_rwx(fd: int) -> None:
+    if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.fchmod(fd, stat.S_IRWXU)
 
 
 def remove_if_unlocked(directory: int, name: str, fd: int = -1) -> Removal:
@@ -87,12 +117,10 @@ def remove_if_unlocked(directory: int, name: str, fd: int = -1) -> Removal:
             return "held"
         # Another name by now: it is somebody else's.
         return remove_tree(directory, name, fd) if locks.is_named(fd, directory, name) else "held"
-    except FileNotFoundError:
-        return "removed"
     except NotADirectoryError:
         return "removed" if _remove_entry(os.unlink, name, directory) else "left"
-    except OSError:
-        return "left"
+    except OSError as error:
+        return "removed" if error.errno in GONE else "left"
     finally:
         fds.close_all()
 

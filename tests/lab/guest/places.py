@@ -66,7 +66,7 @@ def fresh(kind: str, user: str) -> Iterator[Place]:
     try:
         yield Place(kind, point / name, peer / name if peer.exists() else None)
     finally:
-        shutil.rmtree(point / name)
+        _remove(point / name)
 
 
 def elsewhere() -> Path:
@@ -215,6 +215,20 @@ def run(*arguments: str | Path, text: str | None = None) -> str:
         msg = f"{' '.join(map(str, arguments))}: exit code {done.returncode}: {done.stdout}{done.stderr}"
         raise RuntimeError(msg)
     return done.stdout
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, of which this client may not know yet all that the other one has made."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _point(kind: str, user: str) -> Path:
