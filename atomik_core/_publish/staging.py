@@ -75,6 +75,7 @@ class Wrapper:
                 return
             self._fds.close(self.fd)
             self.fd = -1
+            _remove_unopened(self.directory, self.name or "")
         raise OSError(errno.EBUSY, "A hundred staging folders were removed by others", None)
 
     def _lock_file(self) -> bool:
