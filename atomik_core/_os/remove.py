@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
 from . import locks, mounts, names
 from .calls import GONE
@@ -14,10 +15,14 @@ from .walk import Walk, open_for_removal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal, TypeAlias
+    from typing import Final, Literal, TypeAlias
 
     #: It is gone; somebody who holds it will remove it; something of it has to stay.
     Removal: TypeAlias = Literal["removed", "held", "left"]
+
+#: How often, and for how many seconds each, a file that NFS hides is waited for.
+_HIDDEN_ROUNDS: Final = 25
+_HIDDEN_PAUSE: Final = 0.02
 
 
 def _remove_contents(fd: int, *, keeps_lock: bool) -> Removal:
@@ -76,6 +81,8 @@ def remove_tree(directory: int, name: str, fd: int, *, release: Callable[[], Non
         if removal != "removed":
             return removal
         if has_lock:
+            if not _is_emptied(fd):
+                return "left"
             # Unlinked first, while nobody else can lock it; NFS hides it, and it goes when it is closed.
             _remove_entry(os.unlink, names.LOCK, fd)
             (release or fds.close_all)()
@@ -84,6 +91,19 @@ def remove_tree(directory: int, name: str, fd: int, *, release: Callable[[], Non
         return "left"
     finally:
         fds.close_all()
+
+
+def _is_emptied(fd: int) -> bool:
+    """Say whether nothing but the lock file is left in a folder; wait a moment for what was written to it and unlinked.
+
+    NFS hides a file that is open, or that is still being written back, under a name of its own (`.nfs…`), and removes it then.
+    """
+    for _ in range(_HIDDEN_ROUNDS):
+        os.lseek(fd, 0, os.SEEK_SET)
+        if not set(os.listdir(fd)) - {names.LOCK}:
+            return True
+        time.sleep(_HIDDEN_PAUSE)
+    return False
 
 
 def _lock_abandoned(fds: Descriptors, fd: int) -> locks.Lock:
