@@ -53,6 +53,7 @@ def nothing_is_left(request):
     assert not left
 
 
+@pytest.mark.quick
 @each_shape
 def test_new(kernel, user, place, shape):
     """What is new is there at the end of the block, for both clients, and a second time it is refused."""
@@ -69,6 +70,7 @@ def test_new(kernel, user, place, shape):
     assert os.listdir(place.path) == ["a"]
 
 
+@pytest.mark.quick
 @each_shape
 def test_replaced(kernel, user, place, shape):
     """What the table says can be replaced is; what cannot is refused before the block, and stays."""
@@ -124,6 +126,7 @@ def test_a_rival_in_the_block(kernel, user, place, shape):
     assert os.listdir(place.path) == ["a"]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ["file", "folder"])
 def test_killed(kernel, user, place, name):
     """What a killed publication leaves is what the table says, and `clean` removes it."""
@@ -146,6 +149,7 @@ def test_killed(kernel, user, place, name):
     assert os.listdir(place.path) == []
 
 
+@pytest.mark.quick
 def test_probe(kernel, user, place):
     """What `probe` finds is what the table says."""
     says, able = table(place.kind), atomik.probe(place.path)

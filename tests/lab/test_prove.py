@@ -63,6 +63,7 @@ def test_processes(kernel, user, place, proof):
     holds(report(user, place, peer=False), proof)
 
 
+@pytest.mark.quick
 @pytest.mark.places("nfs4.2", "nfs3", "smb3")
 @each_proof
 def test_two_clients(kernel, user, place, proof):
