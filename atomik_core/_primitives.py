@@ -251,7 +251,7 @@ def _rename_away_and_remove(fds: Descriptors, place: Destination, level: Sync) -
         raise explain.rename_error(error, place.fd, place.name, place.path, "RENAME_NOREPLACE") from error
     _sync_parents(level, place)
     if _remove.remove_if_unlocked(place.fd, name, fd) == "left":
-        where = os.path.join(place.place.current_path, name)
+        where = os.path.join(place.directory.current_path, name)
         msg = (
             f"It is gone from its name, but something in it could not be deleted (immutable, somebody else's, or mounted) "
             f"and stays at {where!r}"

@@ -253,7 +253,7 @@ class Stage:
 
     def _wrapper(self, entry: Entry) -> Wrapper:
         """Return the staging folder for outputs of this entry's directory."""
-        place = entry.destination.given_place
+        place = entry.destination.given_directory
         if place not in self._wrappers:
             wrapper = entry.new_wrapper()
             self._wrappers[place] = wrapper, os.path.dirname(entry.destination.path.rstrip("/"))

@@ -55,11 +55,14 @@ ATTRIBUTE_MOUNT_ROOT: Final = 0x2000
 _functions: Final[dict[str, Function | None]] = {}
 
 
-def kernel() -> tuple[int, ...]:
-    """Return Linux's version as two numbers; (0,) on another system."""
+def _kernel() -> tuple[int, ...]:
     if sys.platform != "linux":
         return (0,)
     return tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdecimal())
+
+
+#: Linux's version as two numbers; (0,) on another system.
+KERNEL: Final = _kernel()
 
 
 def _function(name: str, *argtypes: type) -> Function | None:

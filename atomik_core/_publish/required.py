@@ -91,11 +91,11 @@ def writable(destination: Destination) -> None:
 
 def _missing_exchange(destination: Destination) -> int | None:
     """Return the errno if RENAME_EXCHANGE is missing beside the destination, or on overlayfs for what stands there."""
-    filesystem = destination.place.filesystem
+    filesystem = destination.directory.filesystem
     if filesystem.is_known_to_exchange:
         return _refused_exchange(destination.fd)
     fds = Descriptors()
-    sibling = Sibling(destination.place)
+    sibling = Sibling(destination.directory)
     try:
         missing = exchange_errno(sibling.make_folder(fds))
         if missing is None and filesystem.is_overlay:
@@ -136,10 +136,10 @@ def new_file(destination: Destination) -> None:
     Raises:
         UnsupportedFilesystemError: there is neither RENAME_NOREPLACE nor link(2), as on FAT and exFAT.
     """
-    if destination.place.filesystem.is_known_to_link:
+    if destination.directory.filesystem.is_known_to_link:
         return
     fds = Descriptors()
-    sibling = Sibling(destination.place)
+    sibling = Sibling(destination.directory)
     try:
         missing = _new_file_errno(sibling.make_folder(fds))
     finally:

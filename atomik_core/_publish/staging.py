@@ -38,7 +38,7 @@ _NO_UNNAMED: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT
 _UNNAMED: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_AT_EMPTY_PATH_WORKS: Final = calls.kernel() >= (6, 10)
+_AT_EMPTY_PATH_WORKS: Final = calls.KERNEL >= (6, 10)
 
 #: How many random names are tried before the directory is called broken.
 _ROUNDS: Final = 100
@@ -143,8 +143,11 @@ class Wrapper:
             return "removed"
         if self.fd == -1:
             return _remove_unopened(self.directory, self.name)
-        if not locks.is_named(self.fd, self.directory.fd, self.name):
-            return "removed"
+        try:
+            if not locks.is_named(self.fd, self.directory.fd, self.name):
+                return "removed"
+        except OSError:
+            return "left"
         release = None if self._lock == -1 else self._close_lock
         return remove.remove_tree(self.directory.fd, self.name, self.fd, release=release)
 
@@ -155,13 +158,15 @@ class Unnamed:
     Attributes:
         directory: the directory that it was made in.
         content: its descriptor.
+        is_locked: whether the lock that it needs when it gets a name is held already.
     """
 
-    __slots__ = ("content", "directory")
+    __slots__ = ("content", "directory", "is_locked")
 
     def __init__(self, directory: Directory, content: int) -> None:
         self.directory = directory
         self.content = content
+        self.is_locked = False
 
     @property
     def path(self) -> str:
@@ -324,11 +329,13 @@ def move(staging: Staging, target: Sibling | Wrapped, *, is_folder: bool) -> Non
         OSError: it is where it was.
     """
     target.content = content = staging.content
-    if content != -1:
-        locks.try_lock_shared(content)
     if isinstance(staging, Unnamed):
+        if not staging.is_locked:
+            locks.try_lock_shared(content)
         rename.link_unnamed(content, *target.source)
         return
+    if content != -1:
+        locks.try_lock_shared(content)
     (source_dir, source), (target_dir, name) = staging.source, target.source
     if not is_folder:
         os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=target_dir)  # the name is random, so it is free
