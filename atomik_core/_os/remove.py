@@ -25,7 +25,7 @@ _HIDDEN_ROUNDS: Final = 25
 _HIDDEN_PAUSE: Final = 0.02
 
 
-def _remove_contents(fd: int, *, keeps_lock: bool) -> Removal:
+def _remove_contents(fd: int, *, keeps_lock: bool = False) -> Removal:
     """Remove everything in the folder `fd`, but for its lock file if that is to be kept.
 
     What is mounted inside stays, untouched: EXCHANGE moves a folder that contains a bind mount, whose device number is
@@ -77,12 +77,10 @@ def remove_tree(directory: int, name: str, fd: int, *, release: Callable[[], Non
         has_lock = Filesystem(fd).lock_scope == "files"
         if has_lock and release is None and _lock_abandoned(fds, fd) == "busy":
             return "held"
-        removal = _remove_contents(fd, keeps_lock=has_lock)
+        removal = _remove_hidden_contents(fd) if has_lock else _remove_contents(fd)
         if removal != "removed":
             return removal
         if has_lock:
-            if not _is_emptied(fd):
-                return "left"
             # Unlinked first, while nobody else can lock it; NFS hides it, and it goes when it is closed.
             _remove_entry(os.unlink, names.LOCK, fd)
             (release or fds.close_all)()
@@ -93,17 +91,20 @@ def remove_tree(directory: int, name: str, fd: int, *, release: Callable[[], Non
         fds.close_all()
 
 
-def _is_emptied(fd: int) -> bool:
-    """Say whether nothing but the lock file is left in a folder; wait a moment for what was written to it and unlinked.
+def _remove_hidden_contents(fd: int) -> Removal:
+    """Remove everything in a folder but its lock file, and wait a moment for what cannot be removed at once.
 
     NFS hides a file that is open, or that is still being written back, under a name of its own (`.nfs…`), and removes it then.
     """
     for _ in range(_HIDDEN_ROUNDS):
+        removal = _remove_contents(fd, keeps_lock=True)
+        if removal == "held":
+            return removal
         os.lseek(fd, 0, os.SEEK_SET)
         if not set(os.listdir(fd)) - {names.LOCK}:
-            return True
+            return "removed"
         time.sleep(_HIDDEN_PAUSE)
-    return False
+    return "left"
 
 
 def _lock_abandoned(fds: Descriptors, fd: int) -> locks.Lock:

@@ -139,7 +139,10 @@ def test_killed(kernel, user, place, name):
     os.waitpid(child, 0)
 
     left = atomik.leftovers(place.path)
-    nothing = name == "file" and says["a killed `file()` leaves"] == "nothing"
+    # overlayfs has unnamed files in newer kernels only (a footnote of the table).
+    nothing = (
+        name == "file" and says["a killed `file()` leaves"] == "nothing" and (place.kind, kernel) != ("overlay", "6.1")
+    )
     assert len(left) == (0 if nothing else 1)
     known = says["locks"] != "unknown"
     assert [found.live for found in left] == [False if known else None] * len(left)
@@ -245,8 +248,12 @@ def test_exchange(kernel, user, place, shape):
 
 @pytest.mark.parametrize("shape", [FILE, FOLDER], ids=["file", "folder"])
 def test_snapshot(kernel, user, place, shape):
-    """A version is held while it is read."""
+    """A version is held while it is read; one of a folder only where every writer would see that (the table's "exact")."""
     shape.lay(place / "a", "x")
+    if shape.is_folder and table(place.kind)["locks"] != "exact":
+        with pytest.raises(atomik.UnsupportedFilesystemError, match="lock"), atomik.snapshot(place / "a"):
+            pytest.fail("the block began")
+        return
     with atomik.snapshot(place / "a") as held:
         assert shape.read(Path(held)) == "x"
 
