@@ -85,10 +85,11 @@ with getattr(atomik, sys.argv[1])(sys.argv[2]) as handle:
 
 
 @pytest.mark.places("nfs4.2")
+@pytest.mark.parametrize("lock", [1, 2], ids=["folder", "lock-file"])
 @pytest.mark.parametrize("name", ["file", "folder", "path"])
-def test_before_it_is_locked(kernel, user, place, name):
-    """A publisher that is delayed before each lock is not robbed by the other client's cleaner: it publishes."""
-    delayed = ["strace", "-f", "-o", "/dev/null", "-e", "trace=flock", "-e", "inject=flock:delay_enter=1500000"]
+def test_before_it_is_locked(kernel, user, place, name, lock):
+    """A publisher that is delayed before it locks something is not robbed by the other client's cleaner: it publishes."""
+    delayed = ["strace", "-o", "/dev/null", "-e", "trace=flock", "-e", f"inject=flock:delay_enter=2000000:when={lock}"]
     publisher = subprocess.Popen(
         [*delayed, sys.executable, "-c", SLOW, name, place / "a"], stderr=subprocess.PIPE, text=True
     )
