@@ -27,6 +27,8 @@ _POLL: Final = 0.005
 _BEAT: Final = 5.0
 _JOINING: Final = 10.0
 
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 #: The two files in which hosts write to each other.
 _TO_FOLLOWER: Final = ".to-follower"
 _TO_LEADER: Final = ".to-leader"
@@ -66,16 +68,21 @@ class Fork:
         self.name = name
         theirs, task = os.pipe()
         answer, ours = os.pipe()
+        # Python drops what a signal's handler raises in what is registered to run after a fork.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         self._child = os.fork()
         if not self._child:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.SIG_IGN)
+            for number in _ENDING:
+                # Ctrl-C reaches the whole group; the first process ends the others.
+                signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(task)
             os.close(answer)
             _serve(theirs, ours, directory)
         os.close(theirs)
         os.close(ours)
         self._tasks, self._answers = os.fdopen(task, "w"), os.fdopen(answer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def start(self, task: str, **arguments: Any) -> None:
         """Have it begin a task."""
