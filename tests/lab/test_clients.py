@@ -98,7 +98,8 @@ def test_before_it_is_locked(kernel, user, place, name, lock):
         atomik.leftovers(place.peer)
         time.sleep(0.05)
 
-    assert publisher.wait() == 0, publisher.communicate()[1]
+    complaint = publisher.communicate()[1]
+    assert publisher.returncode == 0, complaint
     assert os.listdir(place.path) == ["a"]
 
 
