@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -26,6 +27,9 @@ _SILENCE: Final = 60.0
 _POLL: Final = 0.005
 _BEAT: Final = 5.0
 _JOINING: Final = 10.0
+_LOOK: Final = 0.05
+
+_ENDED: Final = "ended"
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -92,18 +96,22 @@ class Fork:
 
     def result(self) -> Any:
         """Wait for what the task gives."""
-        line = self._answers.readline()
+        line = self._answers.readline()  # one at a time: nothing is read ahead of `has_answer`
         if not line:
             msg = f"process {self.name} of the proof ended before its time"
             raise GoneError(msg)
         return json.loads(line)
 
+    def has_answer(self, patience: float) -> bool:
+        """Wait for as long as `patience`, in seconds; say whether `result` will not have to wait."""
+        return bool(select.select([self._answers], [], [], patience)[0])
+
     def close(self) -> None:
         """End it."""
-        with suppress(ProcessLookupError):
-            os.kill(self._child, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(self._child, 0)
+        child, self._child = self._child, 0
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
         for pipe in (self._tasks, self._answers):
             with suppress(OSError):
                 pipe.close()
@@ -269,10 +277,13 @@ class Remote:
         self._beating.close()
 
     def dismiss(self, report: Any) -> None:
-        """Let it end, with the report that it is to print, too; wait until it has that."""
+        """Let it end, with the report that it is to print, too, or with None; wait until nothing of it is at work."""
         with suppress(GoneError):
             self.start("end", report=report)
-            self.result()
+            # What it was doing may have been answered meanwhile.
+            answer = None
+            while answer != _ENDED:
+                self._seen, answer = self._in.wait(self._seen, 3 * _BEAT)
 
 
 def follow(folder: Path, directory: Path) -> Any:
@@ -291,10 +302,19 @@ def follow(folder: Path, directory: Path) -> Any:
             while True:
                 seen, (task, arguments) = inbox.wait(seen)
                 if task == "end":
-                    out.send("ended")
+                    worker.close()  # or it would keep its finished work when its directory is removed
+                    out.send(_ENDED)
+                    if arguments["report"] is None:
+                        msg = "the other host has ended"
+                        raise GoneError(msg)
                     return arguments["report"]
                 worker.start(task, **arguments)
-                out.send(worker.result())
+                while not worker.has_answer(_LOOK):
+                    found = inbox.read()
+                    if found is not None and found[0] > seen:
+                        break  # the first host ends before this one has answered
+                else:
+                    out.send(worker.result())
         finally:
             beating.close()
     except GoneError as error:

@@ -50,8 +50,8 @@ def prove(directory: str, *, peer: bool, say: Callable[[str], None]) -> dict[str
         meeting.mkdir(0o700)
     except FileExistsError:
         say("joining the host that came first")
-        report: dict[str, Any] = follow(meeting, scratch)
-        return report
+        received: dict[str, Any] = follow(meeting, scratch)
+        return received
     with _removed(meeting), ExitStack() as stack:
         scratch.mkdir(0o700)
         here = _closed(stack, Fork(platform.node() or "this host", scratch))  # before there is a thread
@@ -61,8 +61,11 @@ def prove(directory: str, *, peer: bool, say: Callable[[str], None]) -> dict[str
         stack.callback(remote.close)
         if here.name == remote.name:
             here.name, remote.name = f"{here.name} (first)", f"{here.name} (second)"
-        report = _report(directory, scratch, [here, remote], remote.name, say)
-        remote.dismiss(report)
+        report: dict[str, Any] | None = None
+        try:
+            report = _report(directory, scratch, [here, remote], remote.name, say)
+        finally:
+            remote.dismiss(report)
         return report
 
 
