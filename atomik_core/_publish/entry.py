@@ -340,7 +340,7 @@ class Entry:
         elif self._is_shared:
             if self.options.tmp_dir is not None:
                 self._relocate(self._wrapped_beside())
-        elif self.kind == "folder" and isinstance(self.staging, Wrapped):
+        elif self.kind == "folder" and isinstance(self.staging, Wrapped) and not self._stays_wrapped():
             self._relocate(Sibling(self.destination.directory, names.staging_name()))
 
     def _wrapped_beside(self) -> Wrapped:
@@ -568,7 +568,8 @@ class Entry:
         assert kind is not None  # noqa: S101 - known since the content was sealed
         if isinstance(self.staging, Wrapped):
             if kind == "folder":
-                self._leave_wrapper()
+                if not self._stays_wrapped():
+                    self._leave_wrapper()
             elif undoable and options.overwrite:
                 placing.pin_inode(self.staging)
         if self._backup is not None:
@@ -598,6 +599,17 @@ class Entry:
 
     def _is_kept(self) -> bool:
         return isinstance(self.staging, Sibling) and names.is_kept_name(self.staging.name or "")
+
+    def _stays_wrapped(self) -> bool:
+        """Whether a folder is published out of its wrapper: where only files' locks travel, the wrapper's says that it is alive.
+
+        A folder that its owner may not write to cannot be moved to another parent.
+        """
+        if self.destination.directory.filesystem.lock_scope != "files":
+            return False
+        if self.staged.content == -1:
+            staging.open_content(self.fds, self.named)
+        return bool(os.fstat(self.staged.content).st_mode & stat.S_IWUSR)
 
     def _leave_wrapper(self) -> None:
         """Move a folder to a name beside its destination, open and locked from here on."""

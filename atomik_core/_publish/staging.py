@@ -69,11 +69,40 @@ class Wrapper:
 
     def make(self) -> None:
         """Make it, and lock it before anybody may take it for a leftover."""
-        self.fd = _make_locked_folder(self, self._fds, names.wrapper_name)
-        if self.directory.filesystem.lock_scope == "files":
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        has_lock_file = self.directory.filesystem.lock_scope == "files"
+        for _ in range(_ROUNDS):
+            self.fd = _make_locked_folder(self, self._fds, names.wrapper_name)
+            if not has_lock_file or self._lock_file():
+                return
+            self._fds.close(self.fd)
+            self.fd = -1
+            _remove_unopened(self.directory, self.name or "")
+        raise OSError(errno.EBUSY, "A hundred staging folders were removed by others", None)
+
+    def _lock_file(self) -> bool:
+        """Make its lock file, and lock that; False if a cleaner of another host, who does not see the folder's lock, came first."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
             self._lock = self._fds.open(names.LOCK, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self.fd)
-            locks.try_lock_shared(self._lock)
+            lock = locks.try_lock_shared(self._lock)
+        except OSError as error:
+            if error.errno not in calls.GONE:
+                raise
+            lock = "busy"
+        directory, name = self.directory.fd, self.name or ""
+        if (
+            lock != "busy"
+            and locks.is_named(self._lock, self.fd, names.LOCK)
+            and locks.is_named(self.fd, directory, name)
+        ):
+            return True
+        self._close_lock()
+        return False
+
+    def _close_lock(self) -> None:
+        if self._lock in self._fds:
+            self._fds.close(self._lock)
+        self._lock = -1
 
     def entries(self) -> list[str]:
         """Return the names in it but its lock file's."""
@@ -118,12 +147,10 @@ class Wrapper:
         try:
             if not locks.is_named(self.fd, self.directory.fd, self.name):
                 return "removed"
-            if self._lock in self._fds:
-                self._fds.close(self._lock)  # NFS hides an open file instead of removing it (.nfs…)
-                self._lock = -1
         except OSError:
             return "left"
-        return remove.remove_tree(self.directory.fd, self.name, self.fd)
+        release = None if self._lock == -1 else self._close_lock
+        return remove.remove_tree(self.directory.fd, self.name, self.fd, release=release)
 
 
 class Unnamed:
@@ -339,7 +366,9 @@ def _make_locked_folder(staging: Wrapper | Sibling, fds: Descriptors, new_name: 
             continue
         try:
             fd = _open_new_folder(fds, directory, name)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in calls.GONE:
+                raise
             continue
         if locks.try_lock_shared(fd) != "busy" and locks.is_named(fd, directory, name):
             return fd
