@@ -298,13 +298,25 @@ class Destination:
         """A path of the destination for calls that take no directory descriptor."""
         return f"/proc/self/fd/{self.fd}/{self.name}"
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether a symbolic link at the path that the caller named was followed."""
+        return (self.directory, self.name) != (self._given_directory, self.given_name)
+
+    def set_directory(self, place: DestinationDirectory) -> None:
+        """Have it in a directory that is open, whatever its path leads to."""
+        self._given_directory = place
+
     def open(self, directories: Directories, *, parents: bool) -> None:
-        """Open the directory, made first if it is missing and `parents` says so.
+        """Open the directory, made first if it is missing and `parents` says so; one that was set stays, if it is still there.
 
         Raises:
             FileNotFoundError: it is missing.
             NotADirectoryError, PermissionError: as the kernel says.
         """
+        if self._given_directory is not None and not self._given_directory.was_removed():
+            self.directory = self._given_directory
+            return
         try:
             self.directory = self._given_directory = directories.open(self._folder, parents=parents)
         except FileNotFoundError as error:

@@ -13,7 +13,7 @@ from .._os import calls, locks, metadata, names, remove, rename
 from .._os import sync as _sync
 from .._os.copying import Transfer
 from .._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ..errors import AtomikError, NothingStagedError
+from ..errors import AtomikError, NothingStagedError, UnsupportedFilesystemError
 from . import explain, placing, required, staging
 from .backup import Backup
 from .destination import Destination, DestinationDirectory, Directories
@@ -81,6 +81,7 @@ class Entry:
         "_must_exchange",
         "_old",
         "_old_fd",
+        "_replaces_for_good",
         "_staged_in",
         "content",
         "destination",
@@ -120,6 +121,7 @@ class Entry:
         self._birth_time: tuple[int, int] | None = None
         self._displaced = False
         self._commit_started = False
+        self._replaces_for_good = False
 
     # Before the block.
 
@@ -172,8 +174,9 @@ class Entry:
             return
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise explain.is_special(self.destination.path, mode)
-        if self.kind is not None and stat.S_ISDIR(mode) != (self.kind == "folder"):
-            raise explain.wrong_kind(self.destination.path, self.kind)
+        kind = self.kind or ("folder" if self.destination.ends_with_slash else None)
+        if kind is not None and stat.S_ISDIR(mode) != (kind == "folder"):
+            raise explain.wrong_kind(self.destination.path, kind)
 
     def _open_tmp_dir(self, tmp_dir: str) -> DestinationDirectory:
         destination = self.destination
@@ -192,14 +195,39 @@ class Entry:
         """What stood at the destination when it was looked at last."""
         return self._old
 
-    def keep_old_at(self, path: str) -> None:
-        """Have the version that is replaced kept at a path.
+    def keep_old_at(self, path: str) -> bool:
+        """Have the version that is replaced kept at a path; where it cannot be exchanged, it is copied there now.
+
+        Returns:
+            whether there is one.
 
         Raises:
             OSError: it cannot go there.
         """
-        self._backup = Backup(path, self.destination)
-        self._backup.open(self._directories, self.destination, self._old)
+        old = self.look_at_destination()
+        if old is None:
+            return False
+        backup = Backup(path, self.destination)
+        backup.open(self._directories, self.destination, old)
+        try:
+            required.replaceable(self.destination, old, exchange=True, skip_mount_check=True)
+        except UnsupportedFilesystemError:
+            if not stat.S_ISREG(old.st_mode):
+                raise
+            self._copy_old(path)
+        else:
+            self._backup = backup
+        return True
+
+    def _copy_old(self, path: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        destination = self.destination
+        source = self.fds.open(destination.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=destination.fd)
+        copy = self.fds.open(os.path.basename(path), flags, 0o600, dir_fd=destination.fd)
+        Transfer().file(source, copy)
+        metadata.clone(copy, os.fstat(source), source)
+        self.fds.close(source)
+        self.fds.close(copy)
 
     # What contents stage with.
 
@@ -549,8 +577,11 @@ class Entry:
                 self.named, destination, kind, exchange=exchange, replaces_links=not options.follow_symlinks
             )
         except OSError as error:
-            if must_exchange or not exchange or kind == "folder" or error.errno not in calls.UNSUPPORTED:
+            if must_exchange or self._backup is not None or not exchange or kind == "folder":
                 raise
+            if error.errno not in calls.UNSUPPORTED:
+                raise
+            self._replaces_for_good = destination.stat() is not None
             rename.replace_file(*self.named.source, destination.fd, destination.name)
 
     def _is_kept(self) -> bool:
@@ -615,6 +646,12 @@ class Entry:
         try:
             assert self.identity is not None  # noqa: S101 - known since it was complete
             assert self.kind is not None  # noqa: S101
+            if self._replaces_for_good and self.destination.holds(self.identity):
+                error.add_note(
+                    f"atomik: {path!r} is published, and stays: this filesystem cannot exchange it with the old version, which "
+                    "is gone"
+                )
+                return
             done = self._is_ours() and placing.undo(self.named, self.destination, self.kind, self.identity)
             self._displaced = False
             if self.kind == "folder":

@@ -55,11 +55,12 @@ class Wrapper:
         taken: the names in it that are somebody's.
     """
 
-    __slots__ = ("_fds", "_lock", "directory", "fd", "is_shared", "name", "taken")
+    __slots__ = ("_fds", "_is_kept", "_lock", "directory", "fd", "is_shared", "name", "taken")
 
     def __init__(self, fds: Descriptors, directory: Directory) -> None:
         self._fds = fds
         self._lock = -1
+        self._is_kept = False
         self.directory = directory
         self.name: str | None = None
         self.fd = -1
@@ -84,20 +85,19 @@ class Wrapper:
         """Its path, for people and child processes."""
         return os.path.join(self.directory.path, self.name or "")
 
-    def lift(self, path: str) -> str:
-        """Move something that lies deeper in it to a name of its own at its top; return that."""
-        name = names.staging_name()
-        os.rename(path, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        self.taken.add(name)
-        return name
-
     def touch(self) -> int:
         """Change it; return when that was, in nanoseconds by the filesystem's clock."""
         os.utime(self.fd)
         return os.fstat(self.fd).st_ctime_ns
 
     def keep(self, error: OSError) -> None:
-        """Keep it with everything in it, under a name that no cleaner touches; `error` then says where."""
+        """Keep it with everything in it, if there is anything, under a name that no cleaner touches; `error` then says where.
+
+        Repeated, it does nothing.
+        """
+        if self._is_kept or self.fd == -1 or not self.entries():
+            return
+        self._is_kept = True
         kept = names.kept_name()
         try:
             rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
