@@ -69,7 +69,7 @@ class StageReport:
 class _Output:
     """One output: where it is to be, and where it is made."""
 
-    __slots__ = ("destination", "followed", "is_folder", "key", "member", "outer", "path", "relative")
+    __slots__ = ("destination", "followed", "is_folder", "key", "member", "opened_at", "outer", "path", "relative")
 
     def __init__(self, key: Hashable, destination: str) -> None:
         self.key = key
@@ -84,6 +84,8 @@ class _Output:
         self.member: Publication[Any] | None = None
         #: The symbolic link at the destination that was followed.
         self.followed: tuple[int, int] | None = None
+        #: What is changed at the destination from then on is the program's doing, or a rival's; by the destination's clock.
+        self.opened_at = 0
 
     @property
     def top(self) -> _Output:
@@ -112,10 +114,9 @@ class _Place:
         entry: the first of those outputs.
         made: the folders that were made for outputs that lie in others, as paths from the staging folder.
         copied: when each old version was copied there, by the filesystem's clock.
-        opened_at: when the stage was open, by the filesystem's clock.
     """
 
-    __slots__ = ("copied", "entry", "made", "opened_at", "path", "wrapper")
+    __slots__ = ("copied", "entry", "made", "path", "wrapper")
 
     def __init__(self, wrapper: Wrapper, entry: Entry) -> None:
         self.wrapper = wrapper
@@ -123,7 +124,6 @@ class _Place:
         self.entry = entry
         self.made: set[str] = set()
         self.copied: dict[str, int] = {}
-        self.opened_at = 0
 
     def find(self, output: _Output) -> Found:
         """Say whether an output was made, or only what we have put there is there."""
@@ -342,13 +342,23 @@ class Stage:
                     output.member.open()
                     output.followed = _followed_link(output.entry)
             self._make_ways()
-            has_old = any(output.entry.old is not None for output in self._outputs.values())
-            for place in self._places:
-                place.opened_at = place.next_tick() if has_old else place.wrapper.touch()
+            self._look_at_clocks()
         except BaseException as error:
             self._drop(error)
             raise
         return self
+
+    def _look_at_clocks(self) -> None:
+        """See from when on a change of what stands at a destination is the program's, by the destination's own clock."""
+        tops = [output for output in self._outputs.values() if output.outer is None]
+        has_old = any(output.entry.old is not None for output in tops)
+        now = {place: place.next_tick() if has_old else place.wrapper.touch() for place in self._places}
+        for output in tops:
+            place, destination, old = self._place(output), output.entry.destination, output.entry.old
+            if os.fstat(place.wrapper.fd).st_dev == os.fstat(destination.fd).st_dev:
+                output.opened_at = now[place]
+            elif old is not None and stat.S_ISDIR(old.st_mode):
+                output.opened_at = work.latest_change(destination.fd, destination.name) + 1
 
     def _make_ways(self) -> None:
         for output in self._outputs.values():
@@ -483,7 +493,7 @@ class Stage:
         found = place.find(output)
         if output.followed is not None and found == "work" and place.is_link(output):
             return "published"  # it takes the place of the link, whatever has become of that; what that led to stays
-        change = work.change_of(entry.destination, entry.old, place.opened_at)
+        change = work.change_of(entry.destination, entry.old, output.opened_at)
         if output.followed is not None and _followed_link(entry) != output.followed:
             if found == "work":
                 msg = (

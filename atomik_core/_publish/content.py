@@ -209,6 +209,10 @@ class PathContent:
             error = _refused_extras(entry, extras)
             staging.wrapper.keep(error)
             raise error
+        if not entry.fits_old():
+            wrong = explain.wrong_kind(entry.destination.path, entry.kind)
+            staging.wrapper.keep(wrong)
+            raise wrong
         if extras and self._extras == "publish":
             entry.extras, entry.made_in = extras, staging.wrapper
         _adapt_links(entry, staging)

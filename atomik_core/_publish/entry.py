@@ -195,6 +195,14 @@ class Entry:
         """What stood at the destination when it was looked at last."""
         return self._old
 
+    def fits_old(self) -> bool:
+        """Say whether what was made may replace what stood there from the start, as to its kind."""
+        if self._old is None or stat.S_ISLNK(self._old.st_mode):
+            return True
+        if self.kind == "symlink" and self.destination.is_followed:
+            return True
+        return stat.S_ISDIR(self._old.st_mode) == (self.kind == "folder")
+
     def keep_old_at(self, path: str) -> bool:
         """Have the version that is replaced kept at a path; where it cannot be exchanged, it is copied there now.
 
@@ -362,7 +370,7 @@ class Entry:
             raise
 
     def _copy_beside(self, target: Wrapped | None = None) -> None:
-        """Copy the content to a staging beside its destination; the original goes with its wrapper."""
+        """Move the content to a staging beside its destination by copying it."""
         before = self.staged
         try:
             if self.kind == "symlink":
@@ -384,7 +392,9 @@ class Entry:
             self.staging = before
             raise
         if before.content in self.fds:
-            self.fds.close(before.content)  # its lock would keep us from removing it with its wrapper
+            self.fds.close(before.content)  # its lock would keep us from removing it
+        if isinstance(before, Wrapped):
+            remove.remove_if_unlocked(*before.source)
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
         place = self.destination.place
@@ -442,6 +452,8 @@ class Entry:
         """Give the content the metadata of what it replaces, else the mode that was asked for, else the default one."""
         old = self.look_at_destination()
         if self.kind == "symlink":
+            if old is not None:
+                self._check_old(old)
             return
         mode = self.options.permissions
         if old is not None and not stat.S_ISLNK(old.st_mode):
@@ -579,7 +591,7 @@ class Entry:
         except OSError as error:
             if must_exchange or self._backup is not None or not exchange or kind == "folder":
                 raise
-            if error.errno not in calls.UNSUPPORTED:
+            if error.errno not in placing.NO_LINKS:
                 raise
             self._replaces_for_good = destination.stat() is not None
             rename.replace_file(*self.named.source, destination.fd, destination.name)

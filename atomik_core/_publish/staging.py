@@ -7,6 +7,7 @@ import os
 import stat
 
 from .._os import calls, locks, names, remove, rename
+from .._os.copying import Transfer
 from .._os.descriptors import REAL_DIRECTORY, Descriptors
 
 TYPE_CHECKING = False
@@ -98,15 +99,45 @@ class Wrapper:
         if self._is_kept or self.fd == -1 or not self.entries():
             return
         self._is_kept = True
+        for name in self.entries():
+            if names.is_staging_name(name) and os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_nlink > 1:
+                os.unlink(name, dir_fd=self.fd)  # a second name of what is kept under its own
         kept = names.kept_name()
+        where = os.path.join(self.directory.path, kept)
         try:
-            rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
+            try:
+                rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
+            except OSError as first:
+                where = self._keep_above(kept, first)
         except OSError as trouble:
-            where = f"it could not be kept ({trouble.strerror})"
+            outcome = f"it could not be kept ({trouble.strerror})"
         else:
-            where = f"everything is kept in {os.path.join(self.directory.path, kept)!r}"
-        error.strerror = f"{error.strerror}; {where}"
+            outcome = f"everything is kept in {where!r}"
+        error.strerror = f"{error.strerror}; {outcome}"
         error.args = (error.errno, error.strerror)  # what is pickled, when a worker process raises it
+
+    def _keep_above(self, kept: str, first: OSError) -> str:
+        """Move everything to a folder in the nearest directory that takes one; copy what cannot be moved there."""
+        fds = Descriptors()
+        folder = self.directory.path.rstrip("/")
+        try:
+            while folder:
+                folder = os.path.dirname(folder.rstrip("/")).rstrip("/")
+                where = f"{folder}/{kept}"
+                try:
+                    os.mkdir(where, stat.S_IRWXU)
+                except OSError:
+                    continue
+                target = fds.open(where, REAL_DIRECTORY)
+                for name in self.entries():
+                    try:
+                        os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=target)
+                    except OSError:
+                        _copy_entry(fds, self.fd, target, name)
+                return where
+        finally:
+            fds.close_all()
+        raise first
 
     def remove(self) -> Removal:
         """Remove it with everything in it, if it is still ours. The lock is ours, so nobody else is at it."""
@@ -236,6 +267,18 @@ class Wrapped:
     def remove(self) -> Removal:
         """Do nothing: it goes with its wrapper."""
         return "removed"
+
+
+def _copy_entry(fds: Descriptors, source: int, target: int, name: str) -> None:
+    mode = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
+    if stat.S_ISLNK(mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+    elif stat.S_ISDIR(mode):
+        os.mkdir(name, stat.S_IRWXU, dir_fd=target)
+        Transfer().tree(fds.open(name, REAL_DIRECTORY, dir_fd=source), fds.open(name, REAL_DIRECTORY, dir_fd=target))
+    elif stat.S_ISREG(mode):
+        content = fds.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        Transfer().file(content, fds.open(name, _CREATE, stat.S_IRUSR | stat.S_IWUSR, dir_fd=target))
 
 
 def stage_unnamed(fds: Descriptors, directory: Directory, mode: int) -> Unnamed | None:

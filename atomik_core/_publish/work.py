@@ -67,6 +67,22 @@ def is_newer(directory: int, name: str, since: int) -> bool:
     return False
 
 
+def latest_change(directory: int, name: str) -> int:
+    """Return when an entry, or anything in it, was last changed (ctime), in nanoseconds of the filesystem's clock."""
+    fds = Descriptors()
+    try:
+        latest = os.stat(name, dir_fd=directory, follow_symlinks=False).st_ctime_ns
+        for level, done in Walk(fds.open(name, REAL_DIRECTORY, dir_fd=directory), "search"):
+            if not done:
+                statuses = (os.stat(each, dir_fd=level.fd, follow_symlinks=False) for each in level.files)
+                latest = max(latest, os.fstat(level.fd).st_ctime_ns, *(status.st_ctime_ns for status in statuses))
+    except (FileNotFoundError, PermissionError):
+        return 0  # it is being changed, or we cannot know
+    finally:
+        fds.close_all()
+    return latest
+
+
 def find(directory: int, path: str, made: Collection[str], copied: Mapping[str, int]) -> Found:
     """Say whether the program's work is at a staged path, or only what we have put there ourselves.
 

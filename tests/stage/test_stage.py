@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import atomik
+from atomik_core import testing
+from support.namespace import command
 from support.watch import litter, tree
 
 
@@ -36,7 +38,7 @@ def test_one_output_inside_another(tmp_path):
         out[0].write_text("x")
         (out[1] / "more").write_text("more")
 
-    assert {name for name in tree(outer)} == {".", "a", "a/stats", "a/stats/x", "more"}
+    assert set(tree(outer)) == {".", "a", "a/stats", "a/stats/x", "more"}
     assert set(out.report.outputs.values()) == {"published"}
 
 
@@ -64,7 +66,7 @@ def test_an_inner_output_that_is_missing(tmp_path):
 
 def test_only_what_is_missing_is_named(tmp_path):
     """Of two outputs one was made: the error names the other one, nothing is published, and the first is kept."""
-    with pytest.raises(atomik.NothingStagedError, match="'.*absent'") as caught:
+    with pytest.raises(atomik.NothingStagedError, match=r"'.*absent'") as caught:
         with atomik.stage([tmp_path / "made", tmp_path / "absent"]) as out:
             out[0].write_text("made")
 
@@ -92,9 +94,7 @@ def test_all_or_none(tmp_path):
 
 
 def test_one_that_cannot_be_published_takes_back_the_others(tmp_path):
-    """A rival publishes at one destination in the last instant: the others, extras too, are as they were."""
-    from atomik_core import testing
-
+    """A rival's folder appears at one destination in the last instant: the others, extras too, are as they were."""
     (tmp_path / "a").write_text("old")
 
     def watch(publication: atomik.Publication[object], step: str) -> None:
@@ -203,7 +203,7 @@ def test_a_copy_inside_another_output(tmp_path):
         assert (out.copy_old(0) / "a" / "x").read_text() == "x"
         out[2].write_text("y")
     assert set(out.report.outputs.values()) == {"published"}
-    assert {name for name in tree(tmp_path / "run")} == {".", "a", "a/x", "b", "b/y"}
+    assert set(tree(tmp_path / "run")) == {".", "a", "a/x", "b", "b/y"}
 
 
 def test_no_copy_of_nothing(tmp_path):
@@ -230,7 +230,7 @@ def test_a_copy_is_no_publication_to_plugins(tmp_path):
 
 def test_a_slash_asks_for_a_folder(tmp_path):
     """A file made there is refused, and kept."""
-    with pytest.raises(NotADirectoryError, match="slash.*everything is kept in"):
+    with pytest.raises(NotADirectoryError, match=r"slash.*everything is kept in"):
         with atomik.stage([f"{tmp_path}/a/", tmp_path / "b"]) as out:
             out[0].write_text("a file")
             out[1].write_text("b")
@@ -247,6 +247,36 @@ def test_a_slash_where_a_file_stands(tmp_path):
         pytest.fail("the program was started")
     with pytest.raises(NotADirectoryError), atomik.path(f"{tmp_path}/a/", overwrite=True):
         pytest.fail("the program was started")
+
+
+@pytest.mark.system
+def test_a_destination_that_cannot_take_it(mounts):
+    """One destination becomes immutable meanwhile: the others are as they were, and all of the work is kept by its names."""
+    folder = mounts("ext4")
+    (folder / "closed").mkdir()
+
+    def watch(publication: atomik.Publication[object], step: str) -> None:
+        if step == "synced" and publication.destination.name == "b":
+            command("chattr", "+i", folder / "closed")
+
+    (folder / "a").write_text("old")
+    try:
+        with pytest.raises(PermissionError, match="everything is kept in"), testing.watching(watch):
+            with atomik.stage([folder / "a", folder / "closed" / "b"], tmp_dir=folder) as out:
+                for key in out:
+                    out[key].write_text("new")
+                (out[0].parent / "extra").write_text("extra")
+    finally:
+        command("chattr", "-i", folder / "closed")
+
+    kept = [path for path in litter(folder) if path.name.startswith("atomik-kept-")]
+    assert not [path for path in kept if path.parent != folder]
+    assert sorted(name for path in kept for name in os.listdir(path)) == ["a", "b", "extra"]
+    assert (folder / "a").read_text() == "old"
+    assert not (folder / "extra").exists()
+    for path in kept:
+        atomik.remove(path)
+    atomik.clean(folder / "closed")  # it was immutable when the rest was removed
 
 
 @pytest.mark.parametrize("old", ["file", "folder"])
@@ -428,7 +458,6 @@ def test_only_documented_names_show():
 
 def test_a_plugin_may_veto_one(tmp_path):
     """What the hooks see are the outputs; an error of theirs at one of them discards all."""
-    from atomik_core import testing
 
     def watch(publication: atomik.Publication[object], step: str) -> None:
         if step == "sealed" and publication.destination.name == "b":
@@ -440,3 +469,15 @@ def test_a_plugin_may_veto_one(tmp_path):
                 out[key].write_text("new")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("old", ["file", "folder"])
+def test_a_path_of_the_wrong_kind_is_kept(tmp_path, old):
+    """What was made at a path where another kind stood from the start is kept, as a stage's is."""
+    (tmp_path / "a").mkdir() if old == "folder" else (tmp_path / "a").write_text("old")
+    with pytest.raises(OSError, match="everything is kept in"), atomik.path(tmp_path / "a", overwrite=True) as path:
+        path.write_text("new") if old == "folder" else path.mkdir()
+
+    [kept] = litter(tmp_path)
+    assert os.listdir(kept) == ["a"]
+    atomik.remove(kept)
