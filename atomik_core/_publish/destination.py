@@ -55,7 +55,7 @@ class DestinationDirectory:
     def path(self) -> str:
         """An absolute path of it, for people and child processes; the working directory counts when first asked."""
         if not self._folder.startswith("/"):
-            self._folder = os.path.join(os.getcwd(), self._folder)
+            self._folder = os.getcwd() if self._folder == "." else os.path.join(os.getcwd(), self._folder)
         return self._folder
 
     @property
