@@ -78,6 +78,7 @@ class Entry:
         "_directories",
         "_displaced",
         "_is_shared",
+        "_made_as",
         "_must_exchange",
         "_old",
         "_old_fd",
@@ -122,6 +123,7 @@ class Entry:
         self._displaced = False
         self._commit_started = False
         self._replaces_for_good = False
+        self._made_as: Wrapped | None = None
 
     # Before the block.
 
@@ -387,14 +389,23 @@ class Entry:
             else:
                 self._copy_file(before.content, target)
         except OSError:
-            if isinstance(self.staging, Sibling) and self.staging is not before:
-                self.staging.remove()
+            if self.staging is not None and self.staging is not before:
+                self._remove_incomplete(self.staging)
             self.staging = before
             raise
         if before.content in self.fds:
             self.fds.close(before.content)  # its lock would keep us from removing it
         if isinstance(before, Wrapped):
             remove.remove_if_unlocked(*before.source)
+
+    def _remove_incomplete(self, copy: Staging) -> None:
+        """Remove what was not copied as a whole: it must not be kept as if it were."""
+        if isinstance(copy, Wrapped):
+            if copy.content in self.fds:
+                self.fds.close(copy.content)
+            remove.remove_if_unlocked(*copy.source)
+        else:
+            copy.remove()
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
         place = self.destination.place
@@ -502,6 +513,15 @@ class Entry:
                 if error.errno != errno.EXDEV and error.errno not in _LINK_REFUSED:
                     raise
 
+    def return_to_wrapper(self) -> None:
+        """Move a folder that was not published back to where it was made, where it has its own name."""
+        if self._made_as is None or not isinstance(self.staging, Sibling):
+            return
+        try:
+            self._move(self._made_as)
+        except OSError:
+            pass  # it is kept where it is
+
     # The one instant.
 
     def require_staged(self) -> None:
@@ -603,6 +623,8 @@ class Entry:
         """Move a folder to a name beside its destination, open and locked from here on."""
         if self.staged.content == -1:
             staging.open_content(self.fds, self.named)
+        if isinstance(self.staging, Wrapped):
+            self._made_as = self.staging
         self._move(Sibling(self.destination.place, names.staging_name()))
 
     def _became_new(self) -> bool:

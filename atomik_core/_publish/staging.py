@@ -145,7 +145,7 @@ class Wrapper:
             return "removed"
         if self.fd == -1:
             return _remove_unopened(self.directory, self.name)
-        if not locks.is_named(self.fd, self.directory.fd, self.name):
+        if not _is_still(self.fd, self.directory, self.name):
             return "removed"
         if self._lock in self._fds:
             self._fds.close(self._lock)  # NFS hides an open file instead of removing it (.nfs…)
@@ -214,7 +214,7 @@ class Sibling:
             return "removed"
         if self.content == -1:
             return _remove_unopened(self.directory, self.name)
-        if not locks.is_named(self.content, self.directory.fd, self.name):
+        if not _is_still(self.content, self.directory, self.name):
             return "removed"
         if stat.S_ISDIR(os.fstat(self.content).st_mode):
             return remove.remove_tree(self.directory.fd, self.name, self.content)
@@ -389,6 +389,14 @@ def _open_new_folder(fds: Descriptors, directory: int, name: str) -> int:
     except PermissionError:
         os.chmod(name, stat.S_IRWXU, dir_fd=directory)  # the umask has taken the owner's own bits
         return fds.open(name, REAL_DIRECTORY, dir_fd=directory)
+
+
+def _is_still(fd: int, directory: Directory, name: str) -> bool:
+    """Say whether a staging name is still ours; one that cannot be looked at is tried, and stays if it cannot be removed."""
+    try:
+        return locks.is_named(fd, directory.fd, name)
+    except OSError:
+        return True
 
 
 def _remove_unopened(directory: Directory, name: str) -> Removal:

@@ -531,6 +531,8 @@ class Transaction:
             return
         wrappers = set()
         for entry in entries:
+            if self._is_shared:
+                entry.return_to_wrapper()
             if not self._is_shared or not isinstance(entry.staging, Wrapped):
                 entry.keep(failure)
             elif entry.staging.wrapper not in wrappers:
