@@ -57,7 +57,7 @@ class DestinationDirectory:
     def path(self) -> str:
         """An absolute path of it, for people and child processes; the working directory counts when first asked."""
         if not self._folder.startswith("/"):
-            self._folder = os.path.join(os.getcwd(), self._folder)
+            self._folder = os.getcwd() if self._folder == "." else os.path.join(os.getcwd(), self._folder)
         return self._folder
 
     @property
@@ -245,6 +245,7 @@ class Destination:
     __slots__ = (
         "_accepts_slash",
         "_folder",
+        "_preset",
         "directory",
         "ends_with_slash",
         "fd",
@@ -269,6 +270,7 @@ class Destination:
             IsADirectoryError: for a file with a trailing slash.
         """
         self.path = path
+        self._preset: DestinationDirectory | None = None
         self.ends_with_slash = path.endswith("/")
         self._accepts_slash = accepts_slash
         self._split(path)
@@ -296,13 +298,27 @@ class Destination:
         """A path of the destination for calls that take no directory descriptor."""
         return f"/proc/self/fd/{self.fd}/{self.name}"
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether a symbolic link at the path that the caller named was followed."""
+        return (self.directory, self.name) != (self.given_directory, self.given_name)
+
+    def set_directory(self, place: DestinationDirectory) -> None:
+        """Have it in a directory that is open, whatever its path leads to."""
+        self._preset = place
+
     def open(self, directories: Directories, *, parents: bool) -> None:
-        """Open the directory, made first if it is missing and `parents` says so.
+        """Open the directory, made first if it is missing and `parents` says so; one that was set stays, if it is still there.
 
         Raises:
             FileNotFoundError: it is missing.
             NotADirectoryError, PermissionError: as the kernel says.
         """
+        preset = self._preset
+        if preset is not None and not preset.was_removed():
+            self.directory = self.given_directory = preset
+            self.fd = preset.fd
+            return
         try:
             self.directory = self.given_directory = directory = directories.open(self._folder, parents=parents)
         except FileNotFoundError as error:

@@ -10,6 +10,7 @@ import pytest
 
 import atomik
 from core.shapes import FILE, FOLDER
+from support.watch import litter
 
 
 @pytest.fixture
@@ -271,13 +272,16 @@ def test_a_file_in_the_way_of_a_folder(tmp_path, never):
     ("there", "made", "error"), [(FILE, FOLDER, NotADirectoryError), (FOLDER, FILE, IsADirectoryError)]
 )
 def test_path_of_the_other_kind(tmp_path, there, made, error):
-    """`path` does not replace a file by a folder, or the reverse; what was there stays."""
+    """`path` does not replace a file by a folder, or the reverse; what was there stays, and what was made is kept."""
     there.lay(tmp_path / "a", "old")
 
-    with pytest.raises(error), atomik.path(tmp_path / "a", overwrite=True) as p:
+    with pytest.raises(error, match="everything is kept in"), atomik.path(tmp_path / "a", overwrite=True) as p:
         made.lay(p, "new")
 
     assert there.read(tmp_path / "a") == "old"
+    [kept] = litter(tmp_path)
+    assert made.read(kept / "a") == "new"
+    atomik.remove(kept)
     assert os.listdir(tmp_path) == ["a"]
 
 
