@@ -591,7 +591,10 @@ class Stage:
             )
             raise ExtrasError(errno.EEXIST, msg, paths[0])
         for place, extras in found.items():
-            yield from self._transaction.adopt(place.wrapper, extras, place.entry.destination.path, place.entry)
+            # As a direct run would have, which nobody asks whether it may.
+            yield from self._transaction.adopt(
+                place.wrapper, extras, place.entry.destination.path, place.entry, overwrite=True
+            )
 
 
 def _followed_link(entry: Entry) -> tuple[int, int] | None:

@@ -293,7 +293,9 @@ class Transaction:
             made_in.keep(error)
             raise
 
-    def adopt(self, made_in: Wrapper, extras: Iterable[str], beside: str, entry: Entry) -> Iterator[Entry]:
+    def adopt(
+        self, made_in: Wrapper, extras: Iterable[str], beside: str, entry: Entry, *, overwrite: bool
+    ) -> Iterator[Entry]:
         """Make entries of what a program has made beside others; the hooks see only those others.
 
         Of a folder that is there already, one of each thing in it, as if the program had written there.
@@ -302,7 +304,8 @@ class Transaction:
             made_in: the staging folder.
             extras: the names in it.
             beside: the path of a destination, beside which they are to be.
-            entry: that destination, whose options they get.
+            entry: that destination, whose other options they get.
+            overwrite: whether they replace what is there.
 
         Raises:
             ExtrasError: one is an output, too.
@@ -310,10 +313,11 @@ class Transaction:
         """
         folder = os.path.dirname(beside.rstrip("/"))
         for name in sorted(extras):
-            yield from self._adopt(made_in, name, entry.destination.given_directory, os.path.join(folder, name), entry)
+            path = os.path.join(folder, name)
+            yield from self._adopt(made_in, name, entry.destination.given_directory, path, entry, overwrite)
 
     def _adopt(
-        self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry
+        self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry, overwrite: bool
     ) -> Iterator[Entry]:
         name = os.path.basename(inner)
         mode = os.stat(inner, dir_fd=made_in.fd, follow_symlinks=False).st_mode
@@ -321,7 +325,7 @@ class Transaction:
             os.chmod(inner, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=made_in.fd)
             here = self._directories.open(name, dir_fd=place.fd, path=os.path.join(place.path, name))
             for each in sorted(os.listdir(os.path.join(made_in.path, inner))):
-                yield from self._adopt(made_in, f"{inner}/{each}", here, os.path.join(path, each), entry)
+                yield from self._adopt(made_in, f"{inner}/{each}", here, os.path.join(path, each), entry, overwrite)
             return
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             import logging
@@ -330,7 +334,7 @@ class Transaction:
             return
         asked = entry.options
         options = Options(
-            overwrite=asked.overwrite,
+            overwrite=overwrite,
             sync=asked.sync,
             tmp_dir=asked.tmp_dir,
             parents=asked.parents,
