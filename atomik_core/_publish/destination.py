@@ -70,7 +70,12 @@ class DestinationDirectory:
 
     def was_removed(self) -> bool:
         """Say whether it has been removed meanwhile."""
-        return os.fstat(self.fd).st_nlink == 0
+        try:
+            return os.fstat(self.fd).st_nlink == 0
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ESTALE}:  # as FUSE and NFS say it
+                raise
+            return True
 
     def new_wrapper(self, fds: Descriptors) -> Wrapper:
         """Make a staging folder in it, which is removed with the others."""
@@ -303,6 +308,20 @@ class Destination:
             msg = f"The destination's parent directory cannot be opened: {error.strerror}"
             raise OSError(error.errno, msg, self.path) from error
         self.fd = directory.fd
+
+    def reopen(self, directories: Directories) -> None:
+        """Open the directory that the caller named again, made first if it is missing.
+
+        Raises:
+            OSError: as `open`.
+        """
+        self._split(self.path)  # a link that was followed has changed it
+        self.open(directories, parents=True)
+
+    @property
+    def was_followed(self) -> bool:
+        """Whether it is where a symbolic link led to."""
+        return self.directory is not self.given_directory or self.name != self.given_name
 
     def stat(self) -> os.stat_result | None:
         """Return what stands at the destination (a symbolic link itself), or None."""

@@ -21,6 +21,7 @@ from .staging import Sibling, Unnamed, Wrapped, Wrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from .._os.remove import Removal
@@ -170,8 +171,11 @@ class Entry:
         self._directories = directories
         self._is_shared = neighbours.is_shared
         self._must_exchange = neighbours.is_shared and neighbours.must_exchange
+        self.destination.open(directories, parents=self.options.parents)
+        return self._with_parents(lambda: self._begin(neighbours), follows_again=True)
+
+    def _begin(self, neighbours: Neighbours) -> Any:
         destination, options = self.destination, self.options
-        destination.open(directories, parents=options.parents)
         self._check_destination()
         if self._is_shared:
             neighbours.claim(self)
@@ -179,6 +183,25 @@ class Entry:
             required.directory_sync(destination.directory, destination.path)
         self._staged_in = destination.directory if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
         return self.content.begin(self)
+
+    def _with_parents(self, step: Callable[[], Any], *, follows_again: bool = False) -> Any:
+        """Do a step; once more if a neighbour that discards has taken back the parents that we found, and they are to be made.
+
+        What is not staged beside the destination by a name does not keep it from that. The kernel says ENOENT, or EPERM for a
+        file without a name (ext4). Where a symbolic link was followed, the step has to follow it again, or fails.
+        """
+        destination = self.destination
+        for _ in range(_ROUNDS):
+            try:
+                return step()
+            except OSError:
+                if not self.options.parents or not destination.directory.was_removed():
+                    raise
+                if destination.was_followed and not follows_again:
+                    raise
+                destination.reopen(self._directories)
+        msg = "The destination's parent directories are removed by others as fast as they are made"
+        raise OSError(errno.EBUSY, msg, destination.path)
 
     def _check_destination(self) -> None:
         destination, options = self.destination, self.options
@@ -343,9 +366,9 @@ class Entry:
             return
         if self._is_shared:
             if from_tmp_dir:
-                self._relocate(self._wrapped_beside())
+                self._with_parents(lambda: self._relocate(self._wrapped_beside()))
         elif self.kind == "folder" and isinstance(staged, Wrapped):
-            self._relocate(Sibling(self.destination.directory, names.staging_name()))
+            self._with_parents(lambda: self._relocate(Sibling(self.destination.directory, names.staging_name())))
 
     def _wrapped_beside(self) -> Wrapped:
         name = self.destination.given_name
@@ -525,25 +548,20 @@ class Entry:
             OSError: the kernel's; :meth:`explain` says what it means. What has happened is :meth:`was_placed`'s to say.
         """
         self._commit_started = True
-        for _ in range(_ROUNDS):
+        self._with_parents(lambda: self._climb(undoable=undoable, must_exchange=must_exchange))
+
+    def _climb(self, *, undoable: bool, must_exchange: bool) -> None:
+        """Try one rung after the other; each changes the staging, so that none is tried twice."""
+        while True:
             try:
-                self._place(undoable=undoable, must_exchange=must_exchange)
+                return self._place(undoable=undoable, must_exchange=must_exchange)
             except OSError as error:
                 if not self._go_on_after(error):
                     raise
-            else:
-                return
-        raise OSError(
-            errno.EBUSY, "The destination's directory is removed as fast as it is made", self.destination.path
-        )
 
     def _go_on_after(self, error: OSError) -> bool:
         """Prepare the next rung, if there is one: content that cannot be moved or linked is copied beside its destination."""
         place = self.destination.directory
-        if error.errno == errno.ENOENT and self.options.parents and place.was_removed():
-            # An unnamed file does not keep a rival from taking its parents back.
-            self.destination.open(self._directories, parents=True)
-            return True
         if error.errno == errno.EXDEV and self.staged.directory is not place:
             self._copy_beside()
         elif error.errno in _LINK_REFUSED and isinstance(self.staging, Unnamed) and not place.was_removed():
