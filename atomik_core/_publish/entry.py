@@ -84,6 +84,10 @@ if TYPE_CHECKING:
 _LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EMLINK}
 
 
+#: So many descriptors are held in reserve for the end of what is staged by a name: to look at it, to sync and to remove a tree
+#: (four for a walk, one for what was made, one for the folder that is replaced).
+_RESERVE: Final = 6
+
 #: How often parents that neighbours take back are made again.
 _ROUNDS: Final = 100
 
@@ -181,6 +185,8 @@ class Entry:
             neighbours.claim(self)
         if options.sync == "full":
             required.directory_sync(destination.directory, destination.path)
+        if self.kind != "file" or self._is_shared:
+            required.not_append_only(destination.directory, destination.path)
         self._staged_in = destination.directory if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
         return self.content.begin(self)
 
@@ -279,6 +285,9 @@ class Entry:
                 unnamed.is_locked = True
         status = os.fstat(content)
         self.identity = status.st_dev, status.st_ino
+        wanted = options.permissions if options.permissions is not None or self._old is None else self._old.st_mode
+        if wanted is not None and stat.S_IMODE(wanted) != stat.S_IMODE(status.st_mode):
+            metadata.require_chmod(content)
         return content
 
     def stage_folder(self) -> int:
@@ -289,6 +298,7 @@ class Entry:
         if self.options.tmp_dir is None and not self._is_shared:
             if self._staged_in.filesystem.lock_scope != "files":
                 self.staging = sibling = Sibling(self._staged_in)
+                self.fds.reserve(self.destination.fd, _RESERVE)
                 return sibling.make_folder(self.fds)
             wrapper = self.new_wrapper()
         else:
@@ -305,14 +315,15 @@ class Entry:
         return self._prepared(self._staged_in.shared_wrapper(self.fds, self.destination.given_name))
 
     def _prepared(self, wrapper: Wrapper) -> Wrapper:
+        self.fds.reserve(self.destination.fd, _RESERVE)
         if self.options.tmp_dir is not None:
             self.prepare_like_destination(wrapper.fd)
         return wrapper
 
     def prepare_like_destination(self, folder: int) -> None:
         """Have what is made in a folder of a tmp_dir inherit what it would in the destination's directory."""
-        directory = self.destination.fd
-        metadata.prepare_folder(folder, os.fstat(directory), f"/proc/self/fd/{directory}")
+        directory = self.destination.directory
+        metadata.prepare_folder(folder, os.fstat(directory.fd), directory.read_attributes())
 
     def close_shared_content(self) -> None:
         """Close a folder that is staged in a wrapper, whose lock is enough: descriptors grow with directories only."""
@@ -348,14 +359,23 @@ class Entry:
         Raises:
             OSError: it is not; whatever has the number now is not published.
         """
-        status = os.fstat(self.staged.content)
-        if (status.st_dev, status.st_ino) != self.identity:
+        try:
+            status = os.fstat(self.staged.content)
+        except OSError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self.identity:
+            self._disown_content()
             msg = (
-                "The descriptor of the staged file was closed during the block, and its number belongs to another file now; "
+                "The descriptor of the staged file was closed during the block, and its number may belong to another file now; "
                 "nothing is published; close the file object, not its descriptor"
             )
             raise OSError(errno.EBADF, msg, self.destination.path)
         return status
+
+    def _disown_content(self) -> None:
+        """Leave the descriptor's number, which was closed behind our back, to whoever has it now."""
+        self.fds.forget(self.staged.content)
+        self.staged.content = -1
 
     def move_beside(self) -> None:
         """Bring content that was staged elsewhere, or a folder in its wrapper, to where it is published from."""
@@ -432,6 +452,7 @@ class Entry:
         self.staging = copy
         Transfer().file(content, copy.content)
         metadata.clone(copy.content, status, content)
+        self.sealed = None
         copied = os.fstat(copy.content)
         self.identity = copied.st_dev, copied.st_ino
 
@@ -480,7 +501,8 @@ class Entry:
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
             self._separate_from_other_names()
-            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode, new=self.sealed)
+            attributes = self.destination.read_attributes(self.fds)
+            metadata.inherit(self.staged.content, old, attributes, mode, new=self.sealed)
             return
         if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
             self._inherit_from_directory()
@@ -502,7 +524,9 @@ class Entry:
             return
         sample = staging.stage_unnamed(self.fds, place, 0o666)
         if sample is not None:
-            metadata.inherit(self.staged.content, os.fstat(sample.content), sample.content, None)
+            metadata.inherit(
+                self.staged.content, os.fstat(sample.content), metadata.read_attributes(sample.content), None
+            )
             self.fds.close(sample.content)
 
     def identify(self) -> None:
@@ -531,11 +555,12 @@ class Entry:
         Raises:
             NothingStagedError: it is not.
         """
-        if isinstance(self.staging, Unnamed):
-            return
-        if rename.identity(*self.named.source) != self.identity:
-            msg = "The complete content was removed or replaced by another program; there is nothing to publish"
-            raise NothingStagedError(errno.ENOENT, msg, self.destination.path)
+        if not isinstance(self.staging, Unnamed) and rename.identity(*self.named.source) != self.identity:
+            raise _nothing_staged(self.destination.path)
+
+    def _is_gone(self) -> bool:
+        """Whether nothing stands at the staging name any more."""
+        return not isinstance(self.staging, Unnamed) and rename.identity(*self.named.source) is None
 
     def place(self, *, undoable: bool, must_exchange: bool) -> None:
         """Publish: the one instant.
@@ -691,6 +716,8 @@ class Entry:
         """Return what an error of the kernel means to the caller; one of ours says it already."""
         if isinstance(error, AtomikError):
             return error
+        if error.errno == errno.ENOENT and self._is_gone():
+            return _nothing_staged(self.destination.path)
         return placing.placement_error(error, self.destination, self.kind, overwrite=self.options.overwrite)
 
     # Once it is visible.
@@ -777,6 +804,8 @@ class Entry:
 
     def keep(self, error: OSError) -> None:
         """Keep finished work that could not be published, under a name that no cleaner touches; `error` then says where."""
+        if self._is_gone():
+            return
         try:
             where = f"the finished content is kept as {self._keep()!r}"
         except OSError as trouble:
@@ -825,11 +854,23 @@ class Entry:
     def remove(self) -> str | None:
         """Remove what is staged; return where something of it had to stay."""
         staged = self.staging
+        if self.content.is_written_by_name and self.identity is not None and not self._is_open():
+            self._disown_content()
         if self._old_fd != -1:
             remove.unlock_and_reap(self._old_fd)
         left = isinstance(staged, Sibling) and self._remove_sibling(staged) == "left"
         self.close()  # its lock would keep us from removing what is still in its wrapper
         return staged.path if staged is not None and left else None
+
+    def _is_open(self) -> bool:
+        """Whether nobody has closed the content's descriptor but us."""
+        if self.staged.content == -1:
+            return True  # closed by ourselves
+        try:
+            status = os.fstat(self.staged.content)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
 
     def _remove_sibling(self, sibling: Sibling) -> Removal:
         if sibling.content == -1 and self.identity is not None and rename.identity(*sibling.source) == self.identity:
@@ -844,3 +885,8 @@ class Entry:
         if self.staging is not None and self.staging.content in self.fds:
             self.fds.close(self.staging.content)
             self.staging.content = -1
+
+
+def _nothing_staged(destination: str) -> NothingStagedError:
+    msg = "The complete content was removed, moved or replaced by another program; there is nothing to publish"
+    return NothingStagedError(errno.ENOENT, msg, destination)
