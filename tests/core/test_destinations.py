@@ -271,14 +271,20 @@ def test_a_file_in_the_way_of_a_folder(tmp_path, never):
     ("there", "made", "error"), [(FILE, FOLDER, NotADirectoryError), (FOLDER, FILE, IsADirectoryError)]
 )
 def test_path_of_the_other_kind(tmp_path, there, made, error):
-    """`path` does not replace a file by a folder, or the reverse; what was there stays."""
+    """`path` does not replace a file by a folder, or the reverse; what was there stays, and what was made is kept."""
     there.lay(tmp_path / "a", "old")
 
-    with pytest.raises(error), atomik.path(tmp_path / "a", overwrite=True) as p:
+    with (
+        pytest.raises(error, match="everything is kept in") as caught,
+        atomik.path(tmp_path / "a", overwrite=True) as p,
+    ):
         made.lay(p, "new")
 
     assert there.read(tmp_path / "a") == "old"
-    assert os.listdir(tmp_path) == ["a"]
+    (kept,) = set(os.listdir(tmp_path)) - {"a"}
+    assert kept in str(caught.value)
+    assert made.read(tmp_path / kept / "a") == "new"
+    atomik.remove(tmp_path / kept)
 
 
 def test_a_hard_link_is_cut(tmp_path, file_shape):
