@@ -724,7 +724,7 @@ class Entry:
 
     def close_placed(self) -> None:
         """Let go of a new folder, whose descriptor nothing needs any more; more would not fit where there are many."""
-        if self.kind != "folder" or self._displaced or self._backup is not None:
+        if self.kind != "folder" or self._backup is not None:
             return
         content = self.staged.content
         # Its number may be given to a rival's folder from now on, which is to be told from ours if it has to be undone.

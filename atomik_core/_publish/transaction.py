@@ -250,7 +250,8 @@ class Transaction:
             self._failed = entry.destination.path, error
         for batch in self._batches.values():
             batch.forget(entry)
-        self._discard({entry: publication}, error, (), (entry.close,))
+        members = {entry: publication}
+        self._discard(members, _opened(members), error, (), (entry.close,))
 
     # All of them.
 
@@ -450,12 +451,15 @@ class Transaction:
         Raises:
             BaseException: an interrupt that came meanwhile, if there is no `error` to note it.
         """
-        self._discard(
-            members,
-            error,
-            (self._fds.release_reserve,),
-            (self._remove_wrappers, self._directories.remove_created, self._fds.close_all, self._mark_aborted),
-        )
+        opened = _opened(members)
+        before = (self._fds.release_reserve,)
+        after = (self._remove_wrappers, self._directories.remove_created, self._fds.close_all, self._mark_aborted)
+        try:
+            self._discard(members, opened, error, before, after)
+        except BaseException:
+            if not self._aborted:  # interrupted between two of its steps
+                self._discard(members, opened, error, before, after)
+            raise
 
     def _mark_aborted(self) -> None:
         self._aborted = True
@@ -463,11 +467,11 @@ class Transaction:
     def _discard(
         self,
         members: Members,
+        opened: Members,
         error: BaseException | None,
         before: tuple[Callable[[], object], ...],
         after: tuple[Callable[[], object], ...],
     ) -> None:
-        opened = {entry: publication for entry, publication in members.items() if entry.state == "open"}
         trouble: list[BaseException] = []
         release = [entry.content.release for entry in opened]
         remove = [partial(_remove_staged, entry) for entry in reversed(opened)]
@@ -547,6 +551,10 @@ def _ensure_all(trouble: list[BaseException], jobs: list[Callable[[], object]]) 
             tries += 1
             if tries > _TRIES:
                 left.pop()
+
+
+def _opened(members: Members) -> Members:
+    return {entry: publication for entry, publication in members.items() if entry.state == "open"}
 
 
 def _mark_discarded(members: Members) -> None:
