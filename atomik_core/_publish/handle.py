@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
+#: What the text layer collects before it writes: more than its usual 8 KiB, which makes up for the counting of the writes.
+_TEXT_CHUNK: Final = 1 << 16
+
 _KINDS: Final = frozenset("wxar")
 
 #: What is open, for a forked child to be kept from writing it twice.
@@ -157,7 +160,7 @@ class Handle:
             self._layers = (raw,)
         else:
             buffered: Any = io.BufferedRandom if "+" in self.raw_mode else io.BufferedWriter
-            # The text layer collects 8 KiB itself. A buffer of that size below it, which is flushed before it takes what the
+            # The text layer collects what it writes itself. A buffer of some size below it, which is flushed before it takes what the
             # text layer has let go of, would lose that to a handler's exception: io.BufferedWriter looks for signals then.
             default = io.DEFAULT_BUFFER_SIZE if self._binary else 1
             buffer = buffered(raw, size if size > 1 else default)
@@ -166,6 +169,8 @@ class Handle:
             else:
                 text: Any = io.TextIOWrapper(buffer, self._encoding, self._errors, self._newline, size == 1)
                 text.mode = self.mode  # as open() does
+                if "+" not in self.raw_mode:
+                    text._CHUNK_SIZE = _TEXT_CHUNK
                 self._layers = (text, buffer, raw)
         _open_handles.add(self)
         return self._layers[0]

@@ -185,3 +185,22 @@ def test_a_link_that_the_kernel_does_not_follow(mounts):
 
     assert done.out.strip() == str(folder / "link"), done
     assert (folder / "own" / "a").read_text() == "old"
+
+
+def test_a_link_that_is_refused(tmp_path, monkeypatch):
+    """Whatever keeps the kernel from following a link is final: it is not followed by hand instead."""
+    (tmp_path / "b").write_text("old")
+    (tmp_path / "a").symlink_to("b")
+    real = os.stat
+
+    def stat(path, *rest, follow_symlinks=True, **named):
+        if path == "a" and follow_symlinks:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, follow_symlinks=follow_symlinks, **named)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(PermissionError), atomik.file(tmp_path / "a", overwrite=True):
+        pytest.fail("the block began")
+    monkeypatch.undo()
+
+    assert (tmp_path / "b").read_text() == "old"
