@@ -44,16 +44,17 @@ if hasattr(os, "register_at_fork"):
 class Descriptors:
     """The descriptors of one owner: opened into it, closed with it, the last one first."""
 
-    __slots__ = ("_fds", "_pid")
+    __slots__ = ("_fds", "_pid", "_reserve")
 
     def __init__(self) -> None:
-        self._fds: list[int] = []
         self._pid = process.pid
+        self._reserve: list[int] = []
+        self._fds: list[int] = []
 
     def __del__(self) -> None:
         # The net, for a second Ctrl-C while the first one is seen to. Not in a forked child, which may have closed its
         # parent's and opened its own under the same numbers.
-        if self._fds and self._pid == process.pid:
+        if getattr(self, "_fds", None) and self._pid == process.pid:
             self.close_all()
 
     def open(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
@@ -65,6 +66,27 @@ class Descriptors:
         else:
             fds.extend(map(partial(os.open, dir_fd=dir_fd), (path,), (flags,), (mode,)))
         return fds[-1]
+
+    def duplicate(self, fd: int) -> int:
+        """Own another descriptor of what `fd` holds open."""
+        self._fds.extend(map(os.dup, (fd,)))
+        return self._fds[-1]
+
+    def reserve(self, fd: int, count: int) -> None:
+        """Hold so many descriptors of anything, `fd` say, for a time when no more are to be had.
+
+        Raises:
+            OSError: EMFILE, ENFILE: they are not to be had now.
+        """
+        while len(self._reserve) < count:
+            self._reserve.append(self.duplicate(fd))
+
+    def release_reserve(self) -> None:
+        """Give up what was held in reserve: who needs descriptors now gets these."""
+        while self._reserve:
+            fd = self._reserve.pop()
+            if fd in self._fds:
+                self.close(fd)
 
     def __iter__(self) -> Iterator[int]:
         return iter(tuple(self._fds))
@@ -78,6 +100,11 @@ class Descriptors:
         fds = self._fds
         # In C from the list to the call: a descriptor closed twice may be somebody else's by then.
         any(map(os.close, map(fds.pop, (fds.index(fd),))))
+
+    def forget(self, fd: int) -> None:
+        """Own one no longer, and leave it as it is: it was closed by somebody else, and its number may be theirs now."""
+        if fd in self._fds:
+            self._fds.remove(fd)
 
     def close_all(self) -> None:
         """Close them all. An error says nothing of them: what was written through one was synced, or not to be."""

@@ -357,7 +357,10 @@ def _open_for_reading(fds: Descriptors, directory: int, name: str, status: os.st
     except PermissionError:
         # Made unreadable by its maker; u+r for the time being, the mode proper comes last.
         os.chmod(name, stat.S_IMODE(status.st_mode) | stat.S_IRUSR, dir_fd=directory)
-        return fds.open(name, flags, dir_fd=directory)
+        fd = fds.open(name, flags, dir_fd=directory)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            os.fchmod(fd, stat.S_IMODE(status.st_mode))  # it has other names, and is copied
+        return fd
 
 
 def move(staging: Staging, target: Sibling | Wrapped, *, is_folder: bool) -> None:
