@@ -14,15 +14,20 @@ from snakemake.logging import logger  # type: ignore[import-untyped]
 
 import atomik
 
-from . import _checks, _links
-from ._flag import is_atomic
+from . import _checks, _direct, _links, _settings
+from ._flag import FLAG, is_atomic
 from ._publish import publish
-from ._settings import current
 from ._staging import Staged, Staging, is_special
 from ._sweep import sweep
 
-#: Destinations that a failed job of this process has written to behind our back: Snakemake removes these, as ever.
+#: Destinations that a failed job of this process has written to written_directly our back: Snakemake removes these, as ever.
 tainted: set[str] = set()
+
+#: By the number of a job: those of its outputs that were staged, or of which it was said that they were not.
+accounted: dict[Any, frozenset[str]] = {}
+
+#: What has been said of a rule in this process: once is enough.
+_said: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +53,28 @@ class Call:
         return {str(output): pattern for pattern, output in zip(self.rule.output, self.outputs, strict=True)}
 
 
-def run(call: Call, rule: Callable[[Any], None]) -> None:
-    """Run a job: ``rule(outputs)`` does its work, given the outputs at their staged paths.
+def run(call: Call, rule: Callable[[Callable[[str], str]], None]) -> None:
+    """Run a job: ``rule(rename)`` does its work, with each path that `rename` gives for one of the workflow's.
 
     Raises:
-        WorkflowError: an output is missing or not as it should be, or could not be published.
+        WorkflowError: an output is missing or not as it should be, or could not be published; or, if the settings are
+            strict, it cannot be staged.
         BaseException: whatever the rule raises.
     """
     patterns = call.patterns()
-    chosen = {output: pattern for output, pattern in patterns.items() if _can_be_staged(output, pattern)}
+    chosen, unstaged = _choose(call, patterns)
+    for reason in sorted(set(unstaged.values())):
+        outputs = ", ".join(output for output, why in unstaged.items() if why == reason)
+        complain(f"Outputs of rule {call.rule.name} are not staged, and so not atomic: {outputs}: {reason}.", call.rule)
+    accounted[call.jobid] = frozenset(chosen) | frozenset(unstaged)
     if not chosen:
-        rule(call.outputs)
+        rule(lambda path: path)
         return
-    settings = current()
-    base = settings.tmp_dir or os.path.join(os.fspath(call.rule.workflow.persistence.path), "atomik")
-    if settings.tmp_dir:
+    chosen_dir = _settings.tmp_dir()
+    base = chosen_dir or os.path.join(os.fspath(call.rule.workflow.persistence.path), "atomik")
+    if chosen_dir:
         sweep(base)  # may be a disk of this node, which only its own jobs see
-    with Staging(base, chosen=settings.tmp_dir is not None) as staging:
+    with Staging(base, chosen=chosen_dir is not None) as staging:
         # Directories first: what lies in one is staged in it.
         for output in sorted(chosen, key=lambda output: not is_flagged(chosen[output], "directory")):
             folder = is_flagged(chosen[output], "directory")
@@ -72,9 +82,12 @@ def run(call: Call, rule: Callable[[Any], None]) -> None:
             tainted.discard(staged.destination)
             if is_flagged(chosen[output], "update") and staged.before and not staged.nested:
                 atomik.copy(staged.destination, staged.path, sync="off")
-        shown = {output: staged.shown for output, staged in staging.outputs.items()}
         try:
-            rule(type(call.outputs)(toclone=call.outputs, custom_map=lambda output: shown.get(str(output), output)))
+            try:
+                rule(_renaming(staging))
+            except Exception:
+                _explain_failure(call, staging)
+                raise
             made = _made(call, patterns, staging)
             _checks.refuse_wrong_kind(call.rule, call.wildcards, made)
             _checks.refuse_not_ensured(call.rule, call.wildcards, patterns, made)
@@ -94,11 +107,64 @@ def run(call: Call, rule: Callable[[Any], None]) -> None:
                 _show_in_shadow(call.shadow_dir, staged)
 
 
-def _can_be_staged(output: str, pattern: Any) -> bool:
-    if not is_atomic(pattern) or is_special(output):
-        return False
-    # What a link leads to is updated where it is.
-    return not (is_flagged(pattern, "update") and os.path.islink(output))
+def complain(message: str, rule: Any) -> None:
+    """Say that something is not as atomic() promises: a warning, once for each rule.
+
+    Raises:
+        WorkflowError: the settings are strict.
+    """
+    if _settings.strict():
+        raise WorkflowError(
+            f"{message} This is an error, since the settings of snakemake_atomik are strict.", rule=rule
+        )
+    if (rule.name, message) not in _said:
+        _said.add((rule.name, message))
+        logger.warning(message)
+
+
+def _choose(call: Call, patterns: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Sort the outputs that are to be atomic into those that are staged, and the others with the reason."""
+    chosen: dict[str, Any] = {}
+    unstaged: dict[str, str] = {}
+    for output, pattern in patterns.items():
+        if is_flagged(pattern, FLAG) and pattern.is_storage:
+            unstaged[output] = "a storage plugin has it, and uploads it when the job has succeeded"
+        elif not is_atomic(pattern):
+            continue
+        elif is_special(output):
+            unstaged[output] = "a device, FIFO or socket is there, which is written to, never replaced"
+        elif is_flagged(pattern, "update") and os.path.islink(output):
+            unstaged[output] = "update() changes what a symbolic link leads to where that is"
+        elif reason := _direct.reason(call.rule, pattern):
+            unstaged[output] = reason
+        else:
+            chosen[output] = pattern
+    return chosen, unstaged
+
+
+def _renaming(staging: Staging) -> Callable[[str], str]:
+    """Return what a path of the workflow is called while the job runs: an output, or what lies in a directory of one."""
+    shown = {output: staged.shown for output, staged in staging.outputs.items()}
+    folders = [staged for staged in staging.outputs.values() if staged.folder]
+
+    def rename(path: str) -> str:
+        if path in shown:
+            return shown[path]
+        for staged in folders:
+            if path.startswith(f"{staged.output.rstrip('/')}/"):
+                return staged.shown + path[len(staged.output.rstrip("/")) :]
+        return path
+
+    return rename
+
+
+def _explain_failure(call: Call, staging: Staging) -> None:
+    """Say which paths the job was given: the command that Snakemake prints has the final ones."""
+    given = ", ".join(f"{staged.shown} for {output}" for output, staged in staging.outputs.items())
+    logger.error(
+        f"Rule {call.rule.name} failed with staged outputs: its code was given {given}, whatever paths are printed with the "
+        "error. None of them has been published; what was there before is still there."
+    )
 
 
 def _made(call: Call, patterns: dict[str, Any], staging: Staging) -> list[Staged]:
@@ -115,10 +181,10 @@ def _made(call: Call, patterns: dict[str, Any], staging: Staging) -> list[Staged
             _create(staged)
     _links.repair(outputs)
     made = [staged for staged in outputs if _checks.exists(staged, outputs)]
-    behind = [staged for staged in outputs if staged.has_changed()]
-    if behind:
-        _warn(call, behind)
-    missing = [_checks.missing(staged) for staged in outputs if staged not in made and staged not in behind]
+    written_directly = [staged for staged in outputs if staged.has_changed()]
+    if written_directly:
+        _warn(call, written_directly)
+    missing = [_checks.missing(staged) for staged in outputs if staged not in made and staged not in written_directly]
     missing += [
         f"{output} (missing locally)"
         for output, pattern in patterns.items()

@@ -9,8 +9,7 @@ from typing import Any
 
 import atomik
 
-from . import _ground
-from ._settings import current
+from . import _capabilities, _settings
 from ._staging import Staged
 
 #: What Snakemake puts into a directory to keep the time of its making; here before it is published, not after.
@@ -35,17 +34,21 @@ def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
     for staged in outer:
         _touch(staged.path, timestamps=timestamps)
     links = [staged for staged in outer if os.path.islink(staged.path)]
-    single = [staged for staged in outer if staged not in links and _is_in_the_way(staged)]
-    sync = current().sync
+    single = [staged for staged in outer if staged not in links and _must_be_removed_first(staged)]
+    sync = _settings.sync()
     with atomik.group(sync=sync) as group:
         for staged in outer:
             if staged not in links and staged not in single:
-                with group.path(staged.destination, overwrite=True, follow_symlinks=False, **_how(staged)) as path:
+                with group.path(
+                    staged.destination, overwrite=True, follow_symlinks=False, **_publish_options(staged)
+                ) as path:
                     os.rename(staged.path, path)
     for staged in single:
         if os.path.isdir(staged.path):
             _take_away(staged.destination)
-        with atomik.path(staged.destination, overwrite=True, follow_symlinks=False, sync=sync, **_how(staged)) as path:
+        with atomik.path(
+            staged.destination, overwrite=True, follow_symlinks=False, sync=sync, **_publish_options(staged)
+        ) as path:
             os.rename(staged.path, path)
     for staged in links:
         if staged.folder:
@@ -53,7 +56,7 @@ def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
         atomik.rename(staged.path, staged.destination, overwrite=True, sync=sync)
 
 
-def _how(staged: Staged) -> dict[str, Any]:
+def _publish_options(staged: Staged) -> dict[str, Any]:
     """Say from where an output is published, and that it keeps the mode that it was made with."""
     return {"tmp_dir": staged.tmp_dir, "permissions": stat.S_IMODE(os.lstat(staged.path).st_mode)}
 
@@ -67,9 +70,9 @@ def _touch(path: str, *, timestamps: bool) -> None:
     os.utime(path, follow_symlinks=False)
 
 
-def _is_in_the_way(staged: Staged) -> bool:
+def _must_be_removed_first(staged: Staged) -> bool:
     """Say whether it replaces something on a filesystem without RENAME_EXCHANGE."""
-    return os.path.lexists(staged.destination) and not _ground.can_exchange(os.path.dirname(staged.destination))
+    return os.path.lexists(staged.destination) and not _capabilities.can_exchange(os.path.dirname(staged.destination))
 
 
 def _take_away(path: str) -> None:

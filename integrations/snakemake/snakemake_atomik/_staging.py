@@ -12,7 +12,7 @@ from typing import Final, Self, TypeAlias
 
 import atomik
 
-from . import _ground
+from . import _capabilities
 
 #: How the names of links in a staging folder begin, to directories in which a killed job may have left something, too.
 RECORD: Final = ".directory-"
@@ -147,7 +147,7 @@ class Staging:
         if directory not in self._recorded:
             os.makedirs(directory, exist_ok=True)
             self._record(directory)
-        reachable = _ground.is_reachable(directory, self._inner)
+        reachable = _capabilities.is_reachable(directory, self._inner)
         if self._chosen and not reachable:
             return self._mirrored(destination), self._inner
         if reachable and _inherits_the_same(self._inner, directory):
