@@ -13,8 +13,8 @@ The names are imported when they are first used: Atomik looks for integrations w
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from ._outputs import outputs as outputs
     from ._flag import atomic as atomic
+    from ._outputs import outputs as outputs
     from ._settings import configure as configure
 else:
     #: The module that each public name comes from.

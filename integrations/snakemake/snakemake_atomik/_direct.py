@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import CodeType
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ def _code(rule: Any) -> tuple[bool, str]:
     return True, ""
 
 
-@lru_cache(maxsize=None)
+@cache
 def _code_of_run(code: CodeType) -> tuple[bool, str]:
     names, constants = False, []
     for inner in _codes(code):

@@ -77,7 +77,8 @@ def install() -> None:
     if _installed:
         return
     if not _supported.supports(snakemake.__version__):
-        raise _unknown("this version has not been tried")
+        what = "this version has not been tried"
+        raise _unknown(what)
     # What is wrapped; by what; the parameters that this needs; whether it is a coroutine; who has to call it.
     wrappings: list[tuple[Any, str, Wrapper, tuple[str, ...], bool, Callable[..., Any]]] = [
         (local, "run_wrapper", _run_wrapper, _CALL, False, local.Executor.run_single_job),
@@ -337,5 +338,11 @@ def _format_job_exec(original: Callable[..., Any], bound: inspect.BoundArguments
 
 
 def _general_args(original: Callable[..., Any], bound: inspect.BoundArguments) -> str:
-    """Tell the Snakemake of a job what the profile or the environment has told this one; where Atomik is missing, it fails."""
-    return " ".join([original(*bound.args, **bound.kwargs), *_settings.for_jobs()])
+    """Tell the Snakemake of a job what this one was told; where Atomik is missing, it fails.
+
+    Snakemake itself does not hand ``--omit-flags`` on.
+    """
+    workflow = bound.arguments["self"].workflow
+    omitted = FLAG in getattr(workflow.storage_settings, "omit_flags", ())
+    ours = ["--omit-flags", FLAG] if omitted else _settings.for_jobs()
+    return " ".join([original(*bound.args, **bound.kwargs), *ours])

@@ -114,9 +114,8 @@ def complain(message: str, rule: Any) -> None:
         WorkflowError: the settings are strict.
     """
     if _settings.strict():
-        raise WorkflowError(
-            f"{message} This is an error, since the settings of snakemake_atomik are strict.", rule=rule
-        )
+        msg = f"{message} This is an error, since the settings of snakemake_atomik are strict."
+        raise WorkflowError(msg, rule=rule)
     if (rule.name, message) not in _said:
         _said.add((rule.name, message))
         logger.warning(message)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from logging import LogRecord
 from typing import TYPE_CHECKING
 
-from snakemake_interface_logger_plugins.base import LogHandlerBase  # type: ignore[import-untyped]
-from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase  # type: ignore[import-untyped]
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 from snakemake_atomik import _settings
 
@@ -26,7 +26,7 @@ def _enable() -> None:
 
 
 @dataclass
-class LogHandlerSettings(LogHandlerSettingsBase):  # type: ignore[misc]
+class LogHandlerSettings(LogHandlerSettingsBase):
     """The options, ``--logger-atomik-...``. That there are settings means that ``--logger atomik`` was given."""
 
     strict: bool = field(
@@ -48,12 +48,12 @@ class LogHandlerSettings(LogHandlerSettingsBase):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         """Switch it on: here, since jobs of a cluster read the options, but start no logger."""
-        sync: "Sync | None" = self.sync  # type: ignore[assignment]
+        sync: Sync | None = self.sync  # type: ignore[assignment]
         _settings.apply_profile(_settings.Settings(sync, self.tmp_dir, all_outputs=True, strict=self.strict or None))
         _enable()
 
 
-class LogHandler(LogHandlerBase):  # type: ignore[misc]
+class LogHandler(LogHandlerBase):
     """A log handler that logs nothing."""
 
     def emit(self, record: LogRecord) -> None:
