@@ -93,7 +93,7 @@ def test_everything_is_switched_on_from_the_environment_and_by_configure(any_wor
 SUBMIT = """\
     #!/bin/bash
     # Run the job at once, as a node that has none of this environment.
-    tail -n 1 "$1" >> commands
+    cat "$1" >> commands
     env -u ATOMIK_SNAKEMAKE_ALL_OUTPUTS -u ATOMIK_SNAKEMAKE_STRICT bash "$1" > job.log 2>&1 < /dev/null || cat job.log >&2
     echo 1
 """
@@ -184,7 +184,7 @@ DIRECT = """
     rule folder:
         output: directory("d/folder"), "d/folder/inner"
         params: out=lambda wildcards, output: output[0]
-        shell: "mkdir {params.out}; echo x | tee {params.out}/inner > {params.out}/more"
+        shell: "mkdir -p {params.out}; echo x | tee {params.out}/inner > {params.out}/more"
 
     rule literal:
         output: "d/{name,literal}", staged="d/{name}.staged"

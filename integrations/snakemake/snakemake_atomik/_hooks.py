@@ -11,6 +11,7 @@ looked at whether its outputs went through the stage.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
@@ -25,7 +26,7 @@ import snakemake  # type: ignore[import-untyped]
 from snakemake import api as _api  # noqa: F401 - first: whatever else comes first ends in an import circle
 from snakemake import persistence
 from snakemake.dag import DAG  # type: ignore[import-untyped]
-from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
+from snakemake.exceptions import RuleException, WorkflowError  # type: ignore[import-untyped]
 from snakemake.executors import local  # type: ignore[import-untyped]
 from snakemake.io import flag, is_flagged  # type: ignore[import-untyped]
 from snakemake.jobs import GroupJob, Job  # type: ignore[import-untyped]
@@ -49,6 +50,9 @@ _unchanged: ContextVar[frozenset[str]] = ContextVar("_unchanged", default=frozen
 
 #: The jobs of this process that run in a Snakemake of their own, which looks at their outputs itself; by their numbers.
 _spawned: set[Any] = set()
+
+#: The jobs of this process that have been prepared and not yet postprocessed, by their numbers.
+_running: dict[Any, Any] = {}
 
 _installed = False
 
@@ -98,6 +102,9 @@ def install() -> None:
     for owner in vars(persistence).values():
         if inspect.isclass(owner) and "restore_output" in vars(owner):
             _wrap(owner, "restore_output", _restore_output)
+    # Without it, a job that ends after an interrupt is run once more, and nothing is lost.
+    if inspect.isfunction(getattr(local.Executor, "cancel", None)):
+        _wrap(local.Executor, "cancel", _cancel)
     _installed = True
 
 
@@ -121,7 +128,7 @@ def _check(owner: Any, name: str, parameters: Iterable[str], caller: Callable[..
 def _unknown(what: str) -> Exception:
     msg = (
         f"snakemake-atomik does not know this Snakemake, {snakemake.__version__}: {what}. atomic() would not keep its "
-        f"promise. It knows {_supported.requirement()}: install one of these, or a newer snakemake-atomik; or take "
+        f"promise. It knows {_supported.requirement()}: install such a version, or a newer snakemake-atomik; or take "
         "atomic() out."
     )
     error: Exception = WorkflowError(msg)
@@ -178,13 +185,17 @@ def _run_wrapper(original: Callable[..., Any], bound: inspect.BoundArguments) ->
 async def _remove_existing_output(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
     """Leave old versions where they are until there are new ones, unless these could not take their place."""
     job = bound.arguments["self"]
+    _running[job.jobid] = job
     pairs = [
         (output, pattern)
         for output, pattern in zip(job.output, job.rule.output, strict=True)
         if not _is_replaced(job, output, pattern)
     ]
     rule = Proxy(job.rule, output=[pattern for _, pattern in pairs])
-    bound.arguments["self"] = Proxy(job, rule=rule, output=[output for output, _ in pairs])
+    removed = [output for output, _ in pairs]
+    folders = tuple(f"{output}/" for output in job.output if is_flagged(output, "directory") and output not in removed)
+    logs = [log for log in job.log if not log.startswith(folders)]  # an old one belongs to the old directory
+    bound.arguments["self"] = Proxy(job, rule=rule, output=removed, log=logs)
     await original(*bound.args, **bound.kwargs)
 
 
@@ -225,6 +236,7 @@ def _whole(job: Any) -> list[Any]:
 async def _postprocess(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
     """After a success, look whether the outputs were staged. After a failure, mark those that were left as incomplete."""
     job = bound.arguments["self"]
+    _running.pop(job.jobid, None)
     if not bound.arguments["error"]:
         _verify(job)
         await original(*bound.args, **bound.kwargs)
@@ -245,6 +257,7 @@ def _verify(job: Any) -> None:
         WorkflowError: there are some, and the settings are strict.
     """
     accounted = _job.accounted.pop(job.jobid, frozenset())
+    _job.published.discard(job.jobid)
     if job.jobid in _spawned:
         _spawned.discard(job.jobid)
         return
@@ -303,6 +316,15 @@ def _restore_output(original: Callable[..., Any], bound: inspect.BoundArguments)
         store.cleanup_backup(path)
         return True
     return bool(original(*bound.args, **bound.kwargs))
+
+
+def _cancel(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
+    """After an interrupt, finish the jobs that went on to their end and have published: they are not incomplete."""
+    original(*bound.args, **bound.kwargs)
+    for job in list(_running.values()):
+        if job.jobid in _job.published:
+            with contextlib.suppress(RuleException, WorkflowError):
+                job.dag.workflow.async_run(job.postprocess())
 
 
 def _set_inoutput_item(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:

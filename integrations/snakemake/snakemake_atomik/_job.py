@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ tainted: set[str] = set()
 
 #: By the number of a job: those of its outputs that were staged, or of which it was said that they were not.
 accounted: dict[Any, frozenset[str]] = {}
+
+#: The numbers of the jobs that have published all that they had to.
+published: set[Any] = set()
 
 #: What has been said of a rule in this process: once is enough.
 _said: set[tuple[str, str]] = set()
@@ -105,6 +109,8 @@ def run(call: Call, rule: Callable[[Callable[[str], str]], None]) -> None:
         if call.shadow_dir is not None:
             for staged in staging.outputs.values():
                 _show_in_shadow(call.shadow_dir, staged)
+    if not unstaged:
+        published.add(call.jobid)
 
 
 def complain(message: str, rule: Any) -> None:
@@ -150,11 +156,22 @@ def _renaming(staging: Staging) -> Callable[[str], str]:
         if path in shown:
             return shown[path]
         for staged in folders:
-            if path.startswith(f"{staged.output.rstrip('/')}/"):
-                return staged.shown + path[len(staged.output.rstrip("/")) :]
+            output = staged.output.rstrip("/")
+            if path.startswith(f"{output}/"):
+                _move_empty_folder(os.path.dirname(path), output, staged)
+                return staged.shown + path[len(output) :]
         return path
 
     return rename
+
+
+def _move_empty_folder(folder: str, output: str, staged: Staged) -> None:
+    """Make the folder of a log in the staged output, and take away what Snakemake has made for it at the final path."""
+    os.makedirs(staged.path + folder[len(output) :], exist_ok=True)
+    with contextlib.suppress(OSError):
+        while len(folder) >= len(output):
+            os.rmdir(folder)
+            folder = os.path.dirname(folder)
 
 
 def _explain_failure(call: Call, staging: Staging) -> None:
