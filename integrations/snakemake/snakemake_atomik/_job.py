@@ -34,6 +34,10 @@ published: set[Any] = set()
 _said: set[tuple[str, str]] = set()
 
 
+class StrictError(WorkflowError):  # type: ignore[misc]
+    """A promise was not kept, and the settings are strict: the work is left where it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A job of Snakemake, as far as it is known where its rule is run.
@@ -85,7 +89,7 @@ def run(call: Call, rule: Callable[[Callable[[str], str]], None]) -> None:
             staged = staging.add(output, folder=folder, absolute=call.shadow_dir is not None)
             tainted.discard(staged.destination)
             if is_flagged(chosen[output], "update") and staged.before and not staged.nested:
-                atomik.copy(staged.destination, staged.path, sync="off")
+                staging.copy_old(staged)
         try:
             try:
                 rule(_renaming(staging))
@@ -93,15 +97,19 @@ def run(call: Call, rule: Callable[[Callable[[str], str]], None]) -> None:
                 _explain_failure(call, staging)
                 raise
             made = _made(call, patterns, staging)
+            # What lies in a shadow directory and is no output goes with that, as without us.
+            extras = [] if call.shadow_dir is not None else staging.extras()
+            _links.repair([*made, *extras])
             _checks.refuse_wrong_kind(call.rule, call.wildcards, made)
             _checks.refuse_not_ensured(call.rule, call.wildcards, patterns, made)
-        except BaseException:
-            tainted.update(staged.destination for staged in staging.outputs.values() if staged.has_changed())
+        except BaseException as error:
+            if not isinstance(error, StrictError):
+                tainted.update(staged.destination for staged in staging.outputs.values() if staged.has_changed())
             if call.rule.workflow.execution_settings.keep_incomplete:
                 _keep(call, staging, "--keep-incomplete")
             raise
         try:
-            publish(made)
+            publish(made, extras=extras)
         except Exception as error:
             _keep(call, staging, "its outputs could not be published")
             msg = f"The outputs of rule {call.rule.name} are complete, but could not be published."
@@ -121,7 +129,7 @@ def complain(message: str, rule: Any) -> None:
     """
     if _settings.strict():
         msg = f"{message} This is an error, since the settings of snakemake_atomik are strict."
-        raise WorkflowError(msg, rule=rule)
+        raise StrictError(msg, rule=rule)
     if (rule.name, message) not in _said:
         _said.add((rule.name, message))
         logger.warning(message)
@@ -158,16 +166,16 @@ def _renaming(staging: Staging) -> Callable[[str], str]:
         for staged in folders:
             output = staged.output.rstrip("/")
             if path.startswith(f"{output}/"):
-                _move_empty_folder(os.path.dirname(path), output, staged)
+                _move_empty_folder(os.path.dirname(path), output, staged, staging)
                 return staged.shown + path[len(output) :]
         return path
 
     return rename
 
 
-def _move_empty_folder(folder: str, output: str, staged: Staged) -> None:
+def _move_empty_folder(folder: str, output: str, staged: Staged, staging: Staging) -> None:
     """Make the folder of a log in the staged output, and take away what Snakemake has made for it at the final path."""
-    os.makedirs(staged.path + folder[len(output) :], exist_ok=True)
+    staging.make_folder(staged.path + folder[len(output) :])
     with contextlib.suppress(OSError):
         while len(folder) >= len(output):
             os.rmdir(folder)
@@ -196,10 +204,20 @@ def _made(call: Call, patterns: dict[str, Any], staging: Staging) -> list[Staged
         if is_flagged(patterns[staged.output], "touch") and not os.path.lexists(staged.path):
             _create(staged)
     _links.repair(outputs)
-    made = [staged for staged in outputs if _checks.exists(staged, outputs)]
     written_directly = [staged for staged in outputs if staged.has_changed()]
+    made = [
+        staged
+        for staged in outputs
+        if _checks.exists(staged, outputs) and (staged not in written_directly or staging.is_work(staged))
+    ]
     if written_directly:
-        _warn(call, written_directly)
+        _settle_direct(call, staging, written_directly, made)
+    notes = _direct.Notes(call.rule.workflow.persistence)
+    for staged in outputs:
+        if staged in written_directly and staged not in made:
+            notes.add(call.rule, staged.output)
+        else:
+            notes.remove(call.rule, staged.output)
     missing = [_checks.missing(staged) for staged in outputs if staged not in made and staged not in written_directly]
     missing += [
         f"{output} (missing locally)"
@@ -226,12 +244,29 @@ def _create(staged: Staged) -> None:
             pass
 
 
-def _warn(call: Call, outputs: Sequence[Staged]) -> None:
-    logger.warning(
+def _settle_direct(call: Call, staging: Staging, outputs: Sequence[Staged], made: Sequence[Staged]) -> None:
+    """Say which outputs the job wrote to directly. Where it has made something at the staged path, too, keep both.
+
+    Raises:
+        WorkflowError: the settings are strict; nothing is published, and what was staged is kept.
+    """
+    if _settings.strict():
+        _keep(call, staging, "outputs were written to directly")
+    complain(
         f"Rule {call.rule.name} wrote directly to outputs that are flagged atomic(), so that a part of them could be seen: "
-        f"{', '.join(staged.output for staged in outputs)}. A final path was probably taken from params or is written out in the rule. Repair: take "
-        'it from {output} where the rule runs, such as "$(dirname {output[0]})" in the shell command; or do not flag it.'
+        f"{', '.join(staged.output for staged in outputs)}. A final path was probably taken from params or is written out in "
+        'the rule. Repair: take it from {output} where the rule runs, such as "$(dirname {output[0]})" in the shell command; '
+        "or do not flag it.",
+        call.rule,
     )
+    for staged in outputs:
+        if staged in made and not staged.nested and os.path.lexists(staged.destination):
+            place = os.path.join(os.path.dirname(staged.destination), f"atomik-kept-{os.urandom(4).hex()}")
+            atomik.copy(staged.destination, place, sync="off")
+            logger.warning(
+                f"Rule {call.rule.name} made {staged.output} twice, at its final path and at the staged one: what was staged is "
+                f"published; the other is kept as {place}."
+            )
 
 
 def _keep(call: Call, staging: Staging, reason: str) -> None:

@@ -16,7 +16,7 @@ from ._staging import Staged
 _TIMESTAMP = ".snakemake_timestamp"
 
 
-def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
+def publish(outputs: Sequence[Staged], *, extras: Sequence[Staged] = (), timestamps: bool = True) -> None:
     """Publish all of these outputs, each of which exists at its staged path, or none.
 
     Files and folders are one group: synced together, then renamed one after the other. Links come last, since they may
@@ -25,6 +25,7 @@ def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
 
     Args:
         outputs: what to publish.
+        extras: what was made beside them, and goes with them as it is.
         timestamps: put Snakemake's time stamp into directories.
 
     Raises:
@@ -33,6 +34,7 @@ def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
     outer = [staged for staged in outputs if not staged.nested]
     for staged in outer:
         _touch(staged.path, timestamps=timestamps)
+    outer += extras
     links = [staged for staged in outer if os.path.islink(staged.path)]
     single = [staged for staged in outer if staged not in links and _must_be_removed_first(staged)]
     sync = _settings.sync()

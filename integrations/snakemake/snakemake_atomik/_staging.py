@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ RECORD: Final = ".directory-"
 #: Where in it that is mirrored which lies outside of the working directory, or bears a name that is in use there.
 _OUTSIDE: Final = ".outside"
 #: What Atomik makes in it, on filesystems of a network.
-_LOCK: Final = "lock"
+_LOCK: Final = ".atomik-lock"
 #: A name that nothing has: what a staging folder is locked for is never published.
 _NEVER: Final = ".snakemake-atomik"
 
@@ -80,6 +81,9 @@ class Staging:
         #: The staging folders beside destinations, by the directory that they are in.
         self._beside: dict[str, str] = {}
         self._recorded: set[str] = set()
+        #: Directories that we have made in it, and what was copied to it: no work of the job's.
+        self._made: set[str] = set()
+        self._copied: dict[str, set[tuple[str, Version]]] = {}
         self.outputs: dict[str, Staged] = {}
         self._inner = self._open(base)
 
@@ -96,13 +100,59 @@ class Staging:
         if path is None:
             nested = False
             path, tmp_dir = self._place(destination)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._make(os.path.dirname(path))
         shown = path
         if not absolute and not os.path.isabs(output) and path.startswith(self._workdir + "/"):
             shown = os.path.relpath(path, self._workdir)
         staged = Staged(output, destination, path, shown, tmp_dir, version(destination), folder, nested)
         self.outputs[output] = staged
         return staged
+
+    def copy_old(self, staged: Staged) -> None:
+        """Give the job a copy of the old version, to change it."""
+        atomik.copy(staged.destination, staged.path, sync="off")
+        self._copied[staged.output] = _entries(staged.path)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a directory that the job will find, as it would find it at its final path."""
+        self._make(folder)
+
+    def is_work(self, staged: Staged) -> bool:
+        """Say whether the job has made or changed something at a staged path; what we put there is no work of its."""
+        if not os.path.lexists(staged.path):
+            return False
+        if staged.output in self._copied:
+            return _entries(staged.path) != self._copied[staged.output]
+        return staged.path not in self._made or any(path not in self._made for path, _ in _entries(staged.path))
+
+    def extras(self) -> list[Staged]:
+        """Return what the job has made beside its outputs, each with the place that it would have there."""
+        roots = [(self._inner, self._workdir), (os.path.join(self._inner, _OUTSIDE), "/")]
+        roots += [(inner, directory) for directory, inner in self._beside.items()]
+        return [extra for root, directory in roots for extra in self._extras(root, directory)]
+
+    def _extras(self, folder: str, directory: str) -> Iterator[Staged]:
+        """Yield what is in a staged folder, where what is ours has its place in `directory`."""
+        outputs = {staged.path for staged in self.outputs.values()}
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(folder):
+                destination = os.path.join(directory, entry.name)
+                if entry.path in outputs or (folder == self._inner and _is_reserved(entry.name)):
+                    continue
+                if entry.path in self._made or (entry.is_dir(follow_symlinks=False) and os.path.isdir(destination)):
+                    # As it would have been in a directory that was there.
+                    yield from self._extras(entry.path, destination)
+                elif not is_special(entry.path):
+                    if not entry.is_symlink() and os.path.isfile(destination):
+                        destination = os.path.realpath(destination)  # written through, as open() does
+                    tmp_dir = self._inner if self._chosen and entry.path.startswith(f"{self._inner}/") else None
+                    yield Staged(destination, destination, entry.path, entry.path, tmp_dir, None, None, nested=False)
+
+    def _make(self, folder: str) -> None:
+        if not os.path.isdir(folder):
+            self._make(os.path.dirname(folder))
+            os.mkdir(folder)
+            self._made.add(folder)
 
     def keep(self) -> list[str]:
         """Move what was made to directories that nobody sweeps; return these."""
@@ -123,9 +173,9 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for staged in self.outputs.values():
+        for folder in sorted(self._made, reverse=True):
             with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(staged.path))  # empty if all went well, and cheaper to remove from here
+                os.rmdir(folder)  # empty if all went well, and cheaper to remove from here
         for home in self._homes:
             home.discard()
 
@@ -180,6 +230,22 @@ def _inherits_the_same(inner: str, directory: str) -> bool:
     """Say whether what is made in our folder has the group and the ACL that it would have in `directory`."""
     here, there = os.stat(inner), os.stat(directory)
     return _group(here) == _group(there) and _default_acl(inner) == _default_acl(directory)
+
+
+def _entries(path: str) -> set[tuple[str, Version]]:
+    """Return everything at a path and below it, in its version; of directories it counts only that they are there."""
+    if not _is_folder(path):
+        return {(path, version(path))}
+    found: set[tuple[str, Version]] = {(path, None)}
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            entry = os.path.join(folder, name)
+            found.add((entry, None if _is_folder(entry) else version(entry)))
+    return found
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def version(path: str) -> Version:
