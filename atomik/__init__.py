@@ -17,16 +17,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from atomik_core import AtomikError as AtomikError
     from atomik_core import Capabilities as Capabilities
+    from atomik_core import DirectWriteError as DirectWriteError
+    from atomik_core import ExtrasError as ExtrasError
     from atomik_core import FileAlreadyExistsError as FileAlreadyExistsError
     from atomik_core import Group as Group
     from atomik_core import Integration as Integration
     from atomik_core import InvalidCrossDeviceError as InvalidCrossDeviceError
     from atomik_core import Leftover as Leftover
+    from atomik_core import LeftoverError as LeftoverError
     from atomik_core import Mode as Mode
     from atomik_core import NotDurableError as NotDurableError
     from atomik_core import NothingStagedError as NothingStagedError
     from atomik_core import Plugin as Plugin
     from atomik_core import Publication as Publication
+    from atomik_core import Stage as Stage
+    from atomik_core import StageReport as StageReport
     from atomik_core import Sync as Sync
     from atomik_core import UnsupportedFilesystemError as UnsupportedFilesystemError
     from atomik_core import __version__ as __version__
@@ -44,22 +49,29 @@ if TYPE_CHECKING:
     from atomik_core import remove as remove
     from atomik_core import rename as rename
     from atomik_core import snapshot as snapshot
+    from atomik_core import stage as stage
+    from atomik_core import symlink as symlink
 
     from . import errors as errors
 else:
     __all__ = [
         "AtomikError",
         "Capabilities",
+        "DirectWriteError",
+        "ExtrasError",
         "FileAlreadyExistsError",
         "Group",
         "Integration",
         "InvalidCrossDeviceError",
         "Leftover",
+        "LeftoverError",
         "Mode",
         "NotDurableError",
         "NothingStagedError",
         "Plugin",
         "Publication",
+        "Stage",
+        "StageReport",
         "Sync",
         "UnsupportedFilesystemError",
         "__version__",
@@ -77,6 +89,8 @@ else:
         "remove",
         "rename",
         "snapshot",
+        "stage",
+        "symlink",
     ]
 
     def __getattr__(name):

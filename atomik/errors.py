@@ -2,8 +2,11 @@
 
 from atomik_core.errors import (
     AtomikError,
+    DirectWriteError,
+    ExtrasError,
     FileAlreadyExistsError,
     InvalidCrossDeviceError,
+    LeftoverError,
     NotDurableError,
     NothingStagedError,
     UnsupportedFilesystemError,
@@ -11,8 +14,11 @@ from atomik_core.errors import (
 
 __all__ = [
     "AtomikError",
+    "DirectWriteError",
+    "ExtrasError",
     "FileAlreadyExistsError",
     "InvalidCrossDeviceError",
+    "LeftoverError",
     "NotDurableError",
     "NothingStagedError",
     "UnsupportedFilesystemError",

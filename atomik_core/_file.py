@@ -1,115 +1,36 @@
 """`atomik.file`: a file that is open for writing, and published when the block ends."""
 
+# ruff: noqa: F811 - these are overloads; typing itself is imported for type checkers only
+
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import stat
-from enum import StrEnum
-from typing import IO, Any, BinaryIO, Literal, TextIO, TypeAlias, cast, overload
 
-from . import _explain, _required
-from ._destination import StrPath
-from ._handle import Handle
-from ._publication import H_co, Publication
-from ._staging import Staging
-from ._sync import Sync
-from ._transfer import Transfer
+from ._publish.content import FileContent
+from ._publish.handle import Handle
+from ._publish.options import Options
+from ._publish.publication import Publication
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Any, BinaryIO, Literal, TextIO, TypeAlias, overload
 
-class Mode(StrEnum):
-    """The two modes that most files are written in; every other mode of :func:`open` that writes is a string."""
+    from ._mode import Mode
+    from ._os.levels import Sync
+    from ._publish.options import StrPath
 
-    TEXT = "w"
-    BYTES = "wb"
+    TextMode: TypeAlias = Literal[
+        "w", "wt", "tw", "x", "xt", "tx", "a", "at", "ta", "w+", "wt+", "w+t", "x+", "xt+", "x+t", "a+", "at+", "a+t", "r+",
+        "rt+", "r+t",
+    ]  # fmt: skip
+    BinaryMode: TypeAlias = Literal[
+        "wb", "bw", "xb", "bx", "ab", "ba", "wb+", "w+b", "xb+", "x+b", "ab+", "a+b", "rb+", "r+b"
+    ]
+else:
 
-
-TextMode: TypeAlias = Literal[
-    "w",
-    "wt",
-    "tw",
-    "x",
-    "xt",
-    "tx",
-    "a",
-    "at",
-    "ta",
-    "w+",
-    "wt+",
-    "w+t",
-    "x+",
-    "xt+",
-    "x+t",
-    "a+",
-    "at+",
-    "a+t",
-    "r+",
-    "rt+",
-    "r+t",
-]
-BinaryMode: TypeAlias = Literal[
-    "wb", "bw", "xb", "bx", "ab", "ba", "wb+", "w+b", "xb+", "x+b", "ab+", "a+b", "rb+", "r+b"
-]
-
-
-class FilePublication(Publication[H_co]):
-    """A file on its way: `open` returns it open for writing, as the built-in :func:`open` does."""
-
-    __slots__ = ("_handle",)
-    _known_kind = "file"
-    _takes_slash = False
-
-    def use(self, handle: Handle) -> None:
-        """Say how the file is to be opened.
-
-        Raises:
-            ValueError: that contradicts `overwrite`.
-        """
-        if handle.raw_mode[0] == "x" and self._overwrite:
-            msg = (
-                f"mode {handle.mode!r} means that the destination must not exist, and overwrite=True that it may: "
-                "say one of them"
-            )
-            raise ValueError(msg)
-        self._handle = handle
-
-    def _check(self, status: os.stat_result) -> None:
-        if stat.S_ISDIR(status.st_mode):
-            raise _explain.is_a_folder(self._target.path)
-
-    def _stage(self, staging: Staging) -> H_co:
-        unnamed = staging.make_unnamed(0o666)
-        if not self._overwrite and (self._tmp_dir is not None or not unnamed):
-            _required.new_file(self._target)
-        if not unnamed:
-            staging.make_file(self._target.given_name, 0o666)
-        if self._handle.raw_mode[0] in "ar":
-            self._start_from_old(staging.content)
-        return cast("H_co", self._handle.open(staging.content, self._target.path))
-
-    def _start_from_old(self, fd: int) -> None:
-        """Copy what is there, to be appended to or changed; a reflink where the filesystem has them."""
-        target = self._target
-        try:
-            old = self._fds.open(target.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=target.directory)
-        except FileNotFoundError:
-            if self._handle.raw_mode[0] == "r":
-                msg = f"mode {self._handle.mode!r} changes a file that exists, and none does; use 'w+' or 'a+' to begin a new one"
-                raise FileNotFoundError(errno.ENOENT, msg, target.path) from None
-        else:
-            Transfer().file(old, fd)
-            self._fds.close_one(old)
-        if self._handle.raw_mode[0] == "a":
-            # Not before: pwrite would append whatever its offset, and a reflink would be refused (pwrite(2), EBADF).
-            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
-
-    def _seal(self) -> int | None:
-        self._handle.close()
-        return None
-
-    def _release(self) -> None:
-        self._handle.abandon()
+    def overload(function: object) -> object:
+        """Stand for typing's, which takes longer to import than a publication takes."""
+        return function
 
 
 @overload
@@ -193,7 +114,7 @@ def file(
     Args:
         path: the destination. Its directory must exist, unless `parents`.
         mode: as :func:`open`'s, any that writes: ``w x a w+ x+ a+ r+``, with ``b`` or ``t``; or :class:`atomik.Mode`.
-            ``x`` is ``overwrite=False`` said twice. ``a`` and ``r+`` start from a copy of what is there, and need
+            ``x`` is the same as ``overwrite=False``. ``a`` and ``r+`` start from a copy of what is there, and need
             ``overwrite=True`` if something is.
         overwrite: replace a file that exists. False by default: of N rivals exactly one wins, the others get an error.
         sync: ``"full"``: durable when the block ends; ``"normal"``: after a power cut old or new, never torn; ``"off"``:
@@ -222,8 +143,30 @@ def file(
 
     All but ValueError are raised when the block begins or ends, not by this call.
     """
-    publication: FilePublication[Any] = FilePublication(
-        path, overwrite, sync, tmp_dir, parents, permissions, follow_symlinks, backup
+    options = Options(
+        overwrite=overwrite,
+        sync=sync,
+        tmp_dir=tmp_dir,
+        parents=parents,
+        permissions=permissions,
+        follow_symlinks=follow_symlinks,
+        backup=backup,
     )
-    publication.use(Handle(mode, buffering, encoding, errors, newline))
-    return publication
+    return Publication(os.fsdecode(path), options, open_file(mode, options, buffering, encoding, errors, newline))
+
+
+def open_file(
+    mode: str, options: Options, buffering: int, encoding: str | None, errors: str | None, newline: str | None
+) -> FileContent:
+    """Check how a file is to be opened.
+
+    Raises:
+        ValueError: the arguments contradict each other.
+    """
+    handle = Handle(mode, buffering, encoding, errors, newline)
+    if handle.raw_mode[0] == "x" and options.overwrite:
+        msg = (
+            f"mode {mode!r} means that the destination must not exist, and overwrite=True that it may: say one of them"
+        )
+        raise ValueError(msg)
+    return FileContent(handle)

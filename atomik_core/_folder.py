@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from pathlib import Path
 
-from . import _explain, _metadata, _names
-from ._destination import StrPath
-from ._publication import Publication
-from ._staging import Staging
-from ._sync import Sync
-from .errors import NothingStagedError
+from ._publish.content import FolderContent
+from ._publish.options import Options
+from ._publish.publication import Publication
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
-class FolderPublication(Publication[Path]):
-    """A folder on its way: `open` returns the path of the empty staged folder."""
-
-    __slots__ = ("_mode",)
-    _known_kind = "folder"
-
-    def _check(self, status: os.stat_result) -> None:
-        if not stat.S_ISDIR(status.st_mode):
-            raise _explain.is_not_a_folder(self._target.path)
-
-    def _stage(self, staging: Staging) -> Path:
-        fd = staging.make_folder_to_fill(self._target.given_name)
-        self._mode = _metadata.new_folder_mode(fd, _names.staging_name())
-        target = self._target
-        old = target.stat() if self._overwrite else None
-        if old is not None and stat.S_ISDIR(old.st_mode):
-            _metadata.prepare_folder(fd, old, target.proc_path)
-        return self.staged
-
-    def _seal(self) -> int | None:
-        staging = self._stagings[-1]
-        status = staging.find()
-        if status is None or not stat.S_ISDIR(status.st_mode):
-            msg = (
-                "The staged folder was removed or replaced by something else in the block; there is nothing to publish"
-            )
-            raise NothingStagedError(errno.ENOENT, msg, self._target.path)
-        return self._mode
+    from ._os.levels import Sync
+    from ._publish.options import StrPath
 
 
 def folder(
@@ -96,4 +67,13 @@ def folder(
 
     All but ValueError are raised when the block begins or ends, not by this call.
     """
-    return FolderPublication(path, overwrite, sync, tmp_dir, parents, permissions, follow_symlinks, backup)
+    options = Options(
+        overwrite=overwrite,
+        sync=sync,
+        tmp_dir=tmp_dir,
+        parents=parents,
+        permissions=permissions,
+        follow_symlinks=follow_symlinks,
+        backup=backup,
+    )
+    return Publication(os.fsdecode(path), options, FolderContent())

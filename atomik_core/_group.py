@@ -1,26 +1,52 @@
 """`atomik.group`: several publications as one."""
 
+# ruff: noqa: F811 - these are overloads; typing itself is imported for type checkers only
+
 from __future__ import annotations
 
-from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, TextIO, overload
+import os
 
-from ._destination import StrPath
-from ._file import BinaryMode, Mode, TextMode
-from ._handle import Handle
-from ._joint import Joint
-from ._members import FileMember, FolderMember, PathMember
-from ._publication import Publication
-from ._sync import Sync
+from ._file import open_file
+from ._os.sync import resolve_level
+from ._publish.claims import Claims
+from ._publish.content import FolderContent, PathContent, SymlinkContent
+from ._publish.options import Options
+from ._publish.publication import Publication, public_names
+from ._publish.transaction import Transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import IO, Any, BinaryIO, Literal, Self, TextIO, overload
+
+    from ._file import BinaryMode, TextMode
+    from ._mode import Mode
+    from ._os.levels import Sync
+    from ._publish.content import Content, Extras
+    from ._publish.entry import State
+    from ._publish.options import StrPath
+    from ._publish.transaction import Members
+else:
+    from ._file import overload
 
 
-class Group(Joint):
+class Group:
     """Several files and folders that are published together at the end of the group's block, or not at all.
 
-    Made by :func:`atomik.group`. `file`, `folder` and `path` take the arguments of their namesakes but `sync`, which is the
-    group's. A member is complete when its own block ends (or `publish` is called on it); the group publishes all of them,
+    Made by :func:`atomik.group`. `file`, `folder`, `path` and `symlink` take the arguments of their namesakes but `sync`, which
+    is the group's. A member is complete when its own block ends (or `publish` is called on it); the group publishes all of them,
     in the order in which they were made. It belongs to one thread at a time.
     """
+
+    __slots__ = ("__weakref__", "_claims", "_members", "_sync", "_transaction", "_was_entered")
+
+    def __init__(self, sync: Sync | None) -> None:
+        self._was_entered = False
+        self._sync = resolve_level(sync)
+        self._members: list[Publication[Any]] = []
+        self._claims = Claims()
+        self._transaction = Transaction(self._sync, is_shared=True)
 
     @overload
     def file(
@@ -90,11 +116,16 @@ class Group(Joint):
         newline: str | None = None,
     ) -> Publication[Any]:
         """Publish a file with the group; as :func:`atomik.file`."""
-        member: FileMember[Any] = FileMember(
-            path, overwrite, self._sync, tmp_dir, parents, permissions, follow_symlinks, backup
+        options = Options(
+            overwrite=overwrite,
+            sync=self._sync,
+            tmp_dir=tmp_dir,
+            parents=parents,
+            permissions=permissions,
+            follow_symlinks=follow_symlinks,
+            backup=backup,
         )
-        member.use(Handle(mode, buffering, encoding, errors, newline))
-        return self._add(member)
+        return self._add(path, options, open_file(mode, options, buffering, encoding, errors, newline))
 
     def folder(
         self,
@@ -108,9 +139,16 @@ class Group(Joint):
         backup: StrPath | None = None,
     ) -> Publication[Path]:
         """Publish a folder with the group; as :func:`atomik.folder`."""
-        return self._add(
-            FolderMember(path, overwrite, self._sync, tmp_dir, parents, permissions, follow_symlinks, backup)
+        options = Options(
+            overwrite=overwrite,
+            sync=self._sync,
+            tmp_dir=tmp_dir,
+            parents=parents,
+            permissions=permissions,
+            follow_symlinks=follow_symlinks,
+            backup=backup,
         )
+        return self._add(path, options, FolderContent())
 
     def path(
         self,
@@ -122,11 +160,109 @@ class Group(Joint):
         permissions: int | None = None,
         follow_symlinks: bool = True,
         backup: StrPath | None = None,
+        extras: Extras = "refuse",
     ) -> Publication[Path]:
         """Publish what is made at a path with the group; as :func:`atomik.path`."""
-        return self._add(
-            PathMember(path, overwrite, self._sync, tmp_dir, parents, permissions, follow_symlinks, backup)
+        options = Options(
+            overwrite=overwrite,
+            sync=self._sync,
+            tmp_dir=tmp_dir,
+            parents=parents,
+            permissions=permissions,
+            follow_symlinks=follow_symlinks,
+            backup=backup,
         )
+        return self._add(path, options, PathContent(extras))
+
+    def symlink(self, target: StrPath, path: StrPath, *, overwrite: bool = False, parents: bool = False) -> None:
+        """Publish a symbolic link with the group; as :func:`atomik.symlink`. It is complete at once."""
+        options = Options(overwrite=overwrite, sync=self._sync, parents=parents, follow_symlinks=False)
+        with self._add(path, options, SymlinkContent(os.fsdecode(target))):
+            pass
+
+    # The life cycle.
+
+    @property
+    def state(self) -> State:
+        """``"new"`` or ``"open"``, in the end ``"published"`` or ``"discarded"``."""
+        return self._transaction.end or ("open" if self._was_entered else "new")
+
+    @property
+    def publications(self) -> tuple[Publication[Any], ...]:
+        """The members, in the order in which they were made and are published."""
+        if self.state != "discarded":
+            self._members = [member for member in self._members if member.state != "discarded"]
+        return tuple(self._members)
+
+    def publish(self) -> None:
+        """Publish every member, in order. Repeated, it does nothing.
+
+        Raises:
+            FileAlreadyExistsError: a rival was first at one destination; those already published are taken back.
+            NotDurableError: all are published, but the sync of a directory failed.
+            AtomikError: a member had failed before, and its error was swallowed; nothing is published.
+            OSError: one could not be completed, synced or published; nothing is. The error names the member. Or all
+                are published, and an old version could not be moved to its backup; the error says where it is.
+            ValueError: the group was discarded.
+        """
+        if self.state == "published" or self._transaction.is_foreign:
+            return
+        if self.state == "discarded":
+            msg = "the group cannot be published: it was discarded"
+            raise ValueError(msg)
+        for member in self._members:
+            if member.state == "new":
+                member.discard()
+        self._transaction.commit(self._entries())
+
+    def discard(self) -> None:
+        """Remove what is staged and publish nothing. Repeated, or after `publish`, it does nothing."""
+        self._drop(None)
+
+    def __enter__(self) -> Self:
+        if self.state != "new":
+            msg = f"the group was opened before; it is {self.state}"
+            raise ValueError(msg)
+        if not self._members:
+            self._transaction = Transaction(self._sync, is_shared=True)  # this process's, if it was made in another
+        self._was_entered = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        if error is not None:
+            self._drop(error)
+        elif self.state == "open":
+            self.publish()
+
+    def __del__(self) -> None:
+        try:
+            self._drop(None)
+        except AttributeError:
+            pass  # interrupted while it was made, or refused
+
+    def __dir__(self) -> list[str]:
+        return public_names(type(self))
+
+    def _drop(self, error: BaseException | None) -> None:
+        if self.state in {"new", "open"} and not self._transaction.is_foreign:
+            self._transaction.abort(self._entries(), error)
+
+    def _entries(self) -> Members:
+        return {member._entry: member for member in self.publications}
+
+    def _add(self, path: StrPath, options: Options, content: Content) -> Publication[Any]:
+        if self.state not in {"new", "open"}:
+            msg = f"the group takes no more members: it is {self.state}"
+            raise ValueError(msg)
+        if self._transaction.is_foreign:
+            msg = "the group belongs to the process that this one was forked from; make another one here"
+            raise ValueError(msg)
+        member: Publication[Any] = Publication(os.fsdecode(path), options, content, self._transaction)
+        self._claims.claim(member._entry)
+        self._members.append(member)
+        return member
 
 
 def group(*, sync: Sync | None = None) -> Group:

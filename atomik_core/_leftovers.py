@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import _filesystems, _locks, _metadata, _mounts, _names, _remove
-from ._descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ._destination import StrPath
-from ._tree import Level, Walk, open_for_removal
+from ._os import locks, metadata, mounts, names, remove
+from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
+from ._os.filesystems import Filesystem
+from ._os.walk import Level, Walk, open_for_removal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._publish.options import StrPath
 
 _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
@@ -85,13 +89,13 @@ def _find(directory: StrPath, *, recursive: bool) -> Iterator[tuple[Level, str, 
         for level, done in Walk(fd, "search"):
             if done:
                 continue
-            ours = [name for name in (*level.files, *level.folders) if _names.is_staging_name(name)]
-            level.folders = [name for name in level.folders if recursive and not _names.is_staging_name(name)]
+            ours = [name for name in (*level.files, *level.folders) if names.is_staging_name(name)]
+            level.folders = [name for name in level.folders if recursive and not names.is_staging_name(name)]
             for name in ours:
                 if _is_ours(level.fd, name):
                     yield level, os.path.join(top, level.path), name
     finally:
-        fds.close()
+        fds.close_all()
 
 
 def _is_ours(directory: int, name: str) -> bool:
@@ -102,7 +106,7 @@ def _is_ours(directory: int, name: str) -> bool:
     user = os.geteuid()
     if user not in (0, status.st_uid) or not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
         return False
-    return not _mounts.is_mount_point(directory, name)
+    return not mounts.is_mount_point(directory, name)
 
 
 def _inspect(level: Level, path: str, name: str) -> Leftover | None:
@@ -124,24 +128,24 @@ def _inspect(level: Level, path: str, name: str) -> Leftover | None:
     except FileNotFoundError:
         return None
     finally:
-        fds.close()
+        fds.close_all()
     return Leftover(Path(path, name), destination, live, size, changed)
 
 
 def _is_live(fds: Descriptors, fd: int, status: os.stat_result) -> bool | None:
     """Try to get the lock, and keep it; say whether somebody else has it, None if nobody here can know."""
-    reach = _filesystems.reach_of_locks(fd)
-    known = reach == "exact"
-    if reach == "files" and stat.S_ISDIR(status.st_mode):
+    scope = Filesystem(fd).lock_scope
+    known = scope == "exact"
+    if scope == "files" and stat.S_ISDIR(status.st_mode):
         try:
-            fd = fds.open(_names.LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            fd = fds.open(names.LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
             known = True
         except FileNotFoundError:
             pass
-    held = _locks.claim(fd)
-    if held is False:
+    lock = locks.try_lock_exclusive(fd)
+    if lock == "busy":
         return True
-    return False if held and known else None
+    return False if lock == "held" and known else None
 
 
 def _measure(fd: int, changed: float) -> tuple[int, float]:
@@ -158,31 +162,31 @@ def _measure(fd: int, changed: float) -> tuple[int, float]:
 
 
 def _destination(fd: int, name: str) -> str | None:
-    if not _names.is_wrapper_name(name):
+    if not names.is_wrapper_name(name):
         return None
-    names = [inner for inner in os.listdir(fd) if inner != _names.LOCK]
-    return names[0] if len(names) == 1 else None
+    inner = [each for each in os.listdir(fd) if each != names.LOCK]
+    return inner[0] if len(inner) == 1 else None
 
 
 def _remove_dead(directory: int, name: str, *, force: bool) -> bool:
     """Remove an entry if its lock can be had; False if it is alive, gone, or has to stay."""
-    fds, locks = Descriptors(), Descriptors()
+    fds, lock_files = Descriptors(), Descriptors()
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         is_folder = stat.S_ISDIR(status.st_mode)
         fd = open_for_removal(fds, directory, name) if is_folder else fds.open(name, _FILE, dir_fd=directory)
-        live = _is_live(locks, fd, status)
-        if live or (live is None and not force) or not _locks.is_named(fd, directory, name):
+        live = _is_live(lock_files, fd, status)
+        if live or (live is None and not force) or not locks.is_named(fd, directory, name):
             if is_folder and stat.S_IMODE(os.fstat(fd).st_mode) == stat.S_IRWXU:
-                _metadata.set_mode(fd, stat.S_IMODE(status.st_mode))  # it had to be given that to be opened
+                metadata.set_mode(fd, stat.S_IMODE(status.st_mode))  # it had to be given that to be opened
             return False
-        locks.close()  # NFS would hide an open file in the folder instead of removing it
+        lock_files.close_all()  # NFS would hide an open file in the folder instead of removing it
         if is_folder:
-            return _remove.tree(directory, name, fd)
+            return remove.remove_tree(directory, name, fd) == "removed"
         os.unlink(name, dir_fd=directory)
     except OSError:
         return False  # gone meanwhile, or not ours to remove
     finally:
-        locks.close()
-        fds.close()
+        lock_files.close_all()
+        fds.close_all()
     return True

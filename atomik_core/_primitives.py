@@ -6,11 +6,19 @@ import errno
 import os
 import stat
 
-from . import _explain, _locks, _mounts, _names, _remove, _rename, _sync
-from ._descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ._destination import Destination, StrPath
-from ._sync import Sync
-from .errors import NotDurableError
+from ._os import locks, mounts, names
+from ._os import remove as _remove
+from ._os import rename as _rename
+from ._os import sync as _sync
+from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
+from ._publish import explain
+from ._publish.destination import Destination, Directories
+from .errors import LeftoverError, NotDurableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._os.levels import Sync
+    from ._publish.options import StrPath
 
 
 def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | None = None) -> None:
@@ -34,7 +42,7 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
         ValueError: a path ends in ``.`` or ``..``, or is the root.
         OSError: whatever else the kernel says.
     """
-    level = _sync.level(sync)
+    level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
         source, target = _open(fds, src), _open(fds, dst)
@@ -42,36 +50,36 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
         is_folder = stat.S_ISDIR(status.st_mode)
         there = target.stat()
         if there is not None and not overwrite:
-            raise _explain.already_exists(target.path)
+            raise explain.already_exists(target.path)
         if there is not None and is_folder != stat.S_ISDIR(there.st_mode):
-            raise _explain.is_not_a_folder(target.path) if is_folder else _explain.is_a_folder(target.path)
+            raise explain.is_not_a_folder(target.path) if is_folder else explain.is_a_folder(target.path)
         try:
             replaced = _move(source, target, status, overwrite=overwrite)
         except OSError as error:
             _refuse_nested(fds, error, source, target)
             primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE or link(2)"
-            raise _meaning(error, source, target, primitive) from error
+            raise _translate_error(error, source, target, primitive) from error
         _sync_parents(level, target, source)
         if replaced:
-            _vanish_replaced(fds, source, target, level)
+            _remove_displaced(fds, source, target, level)
     finally:
-        fds.close()
+        fds.close_all()
 
 
 def _move(source: Destination, target: Destination, status: os.stat_result, *, overwrite: bool) -> bool:
     """Climb the ladder that fits; say whether a folder that was replaced now stands at the source."""
-    names = (source.directory, source.name, target.directory, target.name)
+    names = (source.fd, source.name, target.fd, target.name)
     if stat.S_ISDIR(status.st_mode):
         there = target.stat()
         if there is not None and os.path.samestat(status, there):
             # Itself: exchanged with itself, it would be taken for the old one. Another case of its name is a rename.
-            os.rename(source.name, target.name, src_dir_fd=source.directory, dst_dir_fd=target.directory)
+            os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
             return False
         if overwrite:
-            replaced = _rename.swap_in(*names, folder=True)
+            replaced = _rename.swap_in(*names, is_folder=True)
             if replaced and _is_file(source):
                 _rename.exchange(*names)
-                raise _explain.is_not_a_folder(target.path)
+                raise explain.is_not_a_folder(target.path)
             return replaced
         _rename.new_folder(*names)
     elif overwrite:
@@ -99,9 +107,9 @@ def _drop_second_link(source: Destination, target: Destination, status: os.stat_
     One link under two names is one name in a directory that ignores case.
     """
     left = source.stat()
-    same_name = os.path.samestat(os.fstat(source.directory), os.fstat(target.directory)) and source.name == target.name
+    same_name = os.path.samestat(os.fstat(source.fd), os.fstat(target.fd)) and source.name == target.name
     if left is not None and os.path.samestat(left, status) and left.st_nlink > 1 and not same_name:
-        os.unlink(source.name, dir_fd=source.directory)
+        os.unlink(source.name, dir_fd=source.fd)
 
 
 def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
@@ -120,21 +128,21 @@ def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
         ValueError: a path ends in ``.`` or ``..``, or is the root.
         OSError: whatever else the kernel says.
     """
-    level = _sync.level(sync)
+    level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
         one, other = _open(fds, a), _open(fds, b)
         _existing(one)
         _existing(other)
         try:
-            _rename.exchange(one.directory, one.name, other.directory, other.name)
+            _rename.exchange(one.fd, one.name, other.fd, other.name)
         except OSError as error:
             _refuse_nested(fds, error, one, other)
             _refuse_nested(fds, error, other, one)
-            raise _meaning(error, one, other, "RENAME_EXCHANGE") from error
+            raise _translate_error(error, one, other, "RENAME_EXCHANGE") from error
         _sync_parents(level, one, other)
     finally:
-        fds.close()
+        fds.close_all()
 
 
 def remove(path: StrPath, *, sync: Sync | None = None) -> None:
@@ -150,28 +158,29 @@ def remove(path: StrPath, *, sync: Sync | None = None) -> None:
 
     Raises:
         FileNotFoundError: there is nothing.
+        LeftoverError: it is gone from its name, but something in it could not be deleted; the message says where that stays.
         ValueError: the path ends in ``.`` or ``..``, or is the root.
         OSError: whatever else the kernel says, such as EBUSY for a mount point; then all of it is still there.
     """
-    level = _sync.level(sync)
+    level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
         target = _open(fds, path)
         if stat.S_ISDIR(_existing(target).st_mode):
-            _vanish(fds, target, level)
+            _rename_away_and_remove(fds, target, level)
             return
         try:
-            os.unlink(target.name, dir_fd=target.directory)
+            os.unlink(target.name, dir_fd=target.fd)
         except OSError as error:
-            raise _explain.renaming(error, target.directory, target.name, target.path, "unlink(2)") from error
+            raise explain.rename_error(error, target.fd, target.name, target.path, "unlink(2)") from error
         _sync_parents(level, target)
     finally:
-        fds.close()
+        fds.close_all()
 
 
 def _open(fds: Descriptors, path: StrPath) -> Destination:
-    place = Destination(os.fsdecode(path), trailing_slash=True)
-    place.open(fds, parents=False)
+    place = Destination(os.fsdecode(path), accepts_slash=True)
+    place.open(Directories(fds, shares=False), parents=False)
     return place
 
 
@@ -190,7 +199,7 @@ def _refuse_nested(fds: Descriptors, error: OSError, outer: Destination, inner: 
     """
     if error.errno != errno.EINVAL:
         return
-    top, here, above = _existing(outer), -1, inner.directory
+    top, here, above = _existing(outer), -1, inner.fd
     while here == -1 or not os.path.samestat(os.fstat(here), os.fstat(above)):
         if os.path.samestat(os.fstat(above), top):
             msg = f"It lies inside {outer.path!r}, and a folder cannot take the place of what is in it"
@@ -198,22 +207,25 @@ def _refuse_nested(fds: Descriptors, error: OSError, outer: Destination, inner: 
         here, above = above, fds.open("..", DIRECTORY, dir_fd=above)
 
 
-def _meaning(error: OSError, source: Destination, target: Destination, primitive: str) -> OSError:
+def _translate_error(error: OSError, source: Destination, target: Destination, primitive: str) -> OSError:
     """Return what a failed rename or exchange of the two means; either may be the mount point."""
-    if error.errno == errno.EBUSY and _mounts.is_mount_point(source.directory, source.name):
-        return _explain.is_mount_point(source.path)
-    return _explain.renaming(error, target.directory, target.name, target.path, primitive, source.directory)
+    if error.errno == errno.EBUSY and mounts.is_mount_point(source.fd, source.name):
+        return explain.is_mount_point(source.path)
+    return explain.rename_error(error, target.fd, target.name, target.path, primitive, source.fd)
 
 
 def _sync_parents(level: Sync, *places: Destination) -> None:
     if level == "full":
-        _sync.names({place.directory for place in places}, places[0].path)
+        try:
+            _sync.fsync_directories({place.fd for place in places})
+        except OSError as error:
+            raise explain.not_durable(error, places[0].path) from error
 
 
-def _vanish_replaced(fds: Descriptors, source: Destination, target: Destination, level: Sync) -> None:
+def _remove_displaced(fds: Descriptors, source: Destination, target: Destination, level: Sync) -> None:
     try:
-        _vanish(fds, source, level)
-    except NotDurableError:
+        _rename_away_and_remove(fds, source, level)
+    except (NotDurableError, LeftoverError):
         raise
     except OSError as error:
         why = os.strerror(error.errno or 0)
@@ -221,17 +233,27 @@ def _vanish_replaced(fds: Descriptors, source: Destination, target: Destination,
         raise OSError(error.errno, msg, target.path) from error
 
 
-def _vanish(fds: Descriptors, place: Destination, level: Sync) -> None:
-    """Rename a folder to a staging name, locked so that no cleaner comes before that is durable; then remove it."""
+def _rename_away_and_remove(fds: Descriptors, place: Destination, level: Sync) -> None:
+    """Rename a folder to a staging name, locked so that no cleaner comes before that is durable; then remove it.
+
+    Raises:
+        LeftoverError: it is out of sight, but something of it could not be removed.
+    """
     try:
-        fd = fds.open(place.name, REAL_DIRECTORY, dir_fd=place.directory)
-        _locks.share(fd)
+        fd = fds.open(place.name, REAL_DIRECTORY, dir_fd=place.fd)
+        locks.try_lock_shared(fd)
     except PermissionError:
         fd = -1  # unreadable: nobody reads it, either
-    name = _names.staging_name()
+    name = names.staging_name()
     try:
-        _rename.new_folder(place.directory, place.name, place.directory, name)
+        _rename.new_folder(place.fd, place.name, place.fd, name)
     except OSError as error:
-        raise _explain.renaming(error, place.directory, place.name, place.path, "RENAME_NOREPLACE") from error
+        raise explain.rename_error(error, place.fd, place.name, place.path, "RENAME_NOREPLACE") from error
     _sync_parents(level, place)
-    _remove.unneeded(place.directory, name, fd)
+    if _remove.remove_if_unlocked(place.fd, name, fd) == "left":
+        where = os.path.join(place.place.current_path, name)
+        msg = (
+            f"It is gone from its name, but something in it could not be deleted (immutable, somebody else's, or mounted) "
+            f"and stays at {where!r}"
+        )
+        raise LeftoverError(errno.ENOTEMPTY, msg, place.path)

@@ -7,13 +7,21 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from . import _explain, _filesystems, _locks, _mounts, _rename, _syscalls, _transfer
-from ._descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ._destination import StrPath
-from ._filesystems import Locks
-from ._required import create, exchange_errno
-from ._staging import Staging
+from ._os import calls, locks, mounts, rename
+from ._os.copying import FICLONE
+from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
+from ._os.filesystems import Filesystem
+from ._publish import explain
+from ._publish.destination import DestinationDirectory
+from ._publish.required import create, exchange_errno
+from ._publish.staging import Sibling, stage_unnamed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._os.filesystems import LockScope
+    from ._publish.options import StrPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Capabilities:
     noreplace: bool
     exchange: bool
     unnamed: bool
-    locks: Locks
+    locks: LockScope | Literal["none"]
     reflink: bool
     syncfs: bool
 
@@ -53,36 +61,36 @@ def probe(directory: StrPath) -> Capabilities:
     """
     path = os.fsdecode(directory)
     fds = Descriptors()
-    staging = None
+    sibling = None
     try:
         here = fds.open(path, DIRECTORY)
-        staging = Staging(fds, here, path)
+        sibling = Sibling(DestinationDirectory(here, path))
         try:
-            scratch = staging.make_folder()
+            scratch = sibling.make_folder(fds)
         except OSError as error:
-            raise _explain.at_destination(error, path) from error
+            raise explain.at_destination(error, path) from error
         return Capabilities(
             directory=Path(path),
-            filesystem=_mounts.filesystem(here)[0],
+            filesystem=mounts.filesystem(here)[0],
             noreplace=_refuses_to_replace(scratch),
             exchange=exchange_errno(scratch) is None,
             unnamed=_stages_unnamed(scratch),
-            locks=_reach(scratch),
+            locks=_lock_scope(scratch),
             reflink=_clones(scratch),
-            syncfs=_filesystems.is_trusted(here) and _syscalls.kernel() >= (5, 8),
+            syncfs=Filesystem(here).has_reliable_syncfs,
         )
     finally:
-        if staging is not None:
-            staging.remove()
-        fds.close()
+        if sibling is not None:
+            sibling.remove()
+        fds.close_all()
 
 
 def _refuses_to_replace(scratch: int) -> bool:
     create(scratch, "a", "b")
     try:
         # To a free name first: EEXIST comes from the kernel, before the filesystem has seen the flag.
-        _syscalls.renameat2(scratch, "a", scratch, "free", _syscalls.RENAME_NOREPLACE)
-        _syscalls.renameat2(scratch, "free", scratch, "b", _syscalls.RENAME_NOREPLACE)
+        calls.renameat2(scratch, "a", scratch, "free", calls.RENAME_NOREPLACE)
+        calls.renameat2(scratch, "free", scratch, "b", calls.RENAME_NOREPLACE)
     except OSError as error:
         return error.errno == errno.EEXIST
     return False
@@ -91,26 +99,26 @@ def _refuses_to_replace(scratch: int) -> bool:
 def _stages_unnamed(scratch: int) -> bool:
     fds = Descriptors()
     try:
-        staging = Staging(fds, scratch, "")
-        if not staging.make_unnamed(0o600):
+        unnamed = stage_unnamed(fds, DestinationDirectory(scratch, ""), 0o600)
+        if unnamed is None:
             return False
-        _rename.link_unnamed(staging.fd, scratch, "u")
+        rename.link_unnamed(unnamed.content, scratch, "u")
     except OSError:
         return False
     finally:
-        fds.close()
+        fds.close_all()
     return True
 
 
-def _reach(scratch: int) -> Locks:
+def _lock_scope(scratch: int) -> LockScope | Literal["none"]:
     fds = Descriptors()
     try:
         second = fds.open(".", REAL_DIRECTORY, dir_fd=scratch)
-        if _locks.share(second) is None or _locks.claim(second) is not False:
+        if locks.try_lock_shared(second) == "unsupported" or locks.try_lock_exclusive(second) != "busy":
             return "none"
     finally:
-        fds.close()
-    return _filesystems.reach_of_locks(scratch)
+        fds.close_all()
+    return Filesystem(scratch).lock_scope
 
 
 def _clones(scratch: int) -> bool:
@@ -120,9 +128,9 @@ def _clones(scratch: int) -> bool:
         source = fds.open("c", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=scratch)
         target = fds.open("d", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=scratch)
         os.write(source, bytes(65536))
-        fcntl.ioctl(target, _transfer.FICLONE, source)
+        fcntl.ioctl(target, FICLONE, source)
     except OSError:
         return False
     finally:
-        fds.close()
+        fds.close_all()
     return True

@@ -7,17 +7,17 @@ import os
 import stat
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Final
 
-from . import _explain, _filesystems, _locks, _remove
-from ._descriptors import Descriptors
-from ._destination import StrPath
+from ._os.descriptors import Descriptors, process
+from ._os.filesystems import Filesystem
+from ._os.held import leave, open_held
+from ._publish import explain
 
-_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
 
-#: How often a folder may be replaced while it is being opened; each round takes microseconds.
-_ROUNDS: Final = 10_000
+    from ._publish.options import StrPath
 
 
 class _Snapshot(AbstractContextManager[Path]):
@@ -32,7 +32,7 @@ class _Snapshot(AbstractContextManager[Path]):
         if self._pid != -1:
             msg = f"the snapshot of {self._path!r} was taken before; call atomik.snapshot again for another"
             raise ValueError(msg)
-        self._pid = os.getpid()
+        self._pid = process.pid
         try:
             return self._readable(self._hold())
         except BaseException:
@@ -42,33 +42,22 @@ class _Snapshot(AbstractContextManager[Path]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        if self._pid == os.getpid():
+        if self._pid == process.pid:
             self._leave()
 
     def __del__(self) -> None:
-        if self._pid == os.getpid():
+        if self._pid == process.pid:
             self._leave()
 
     def _hold(self) -> int:
-        for _ in range(_ROUNDS):
-            fd = self._fds.open(self._path, _READ)
-            mode = os.fstat(fd).st_mode
-            if stat.S_ISREG(mode):
-                return fd  # an open descriptor holds it
-            if not stat.S_ISDIR(mode):
-                msg = "Only files and folders have versions, and this is a device, FIFO or socket"
-                raise OSError(errno.EINVAL, msg, self._path)
-            held = _locks.share(fd) if _filesystems.reach_of_locks(fd) == "exact" else None
-            if held is None:
-                raise _explain.unsupported(fd, self._path, "flock", errno.ENOLCK)
-            # By the rule: it may have been replaced, and be about to be removed, since it was opened.
-            if held and os.path.samestat(os.fstat(fd), os.stat(self._path)):
-                return fd
-            # Whoever replaced it may have left it to us, seeing our lock.
-            _remove.leave(fd)
-            self._fds.close_one(fd)
-        msg = "The folder is replaced faster than it can be opened; try again"
-        raise OSError(errno.EBUSY, msg, self._path)
+        fd, lock = open_held(self._fds, self._path)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            scope = Filesystem(fd).lock_scope
+            if scope != "exact":
+                raise explain.locks_stay_on_a_host(fd, self._path)
+            if lock == "unsupported":
+                raise explain.unsupported(fd, self._path, "flock", errno.ENOLCK)
+        return fd
 
     def _readable(self, fd: int) -> Path:
         path = Path(f"/proc/{self._pid}/fd/{fd}")
@@ -79,9 +68,8 @@ class _Snapshot(AbstractContextManager[Path]):
 
     def _leave(self) -> None:
         for fd in self._fds:
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
-                _remove.leave(fd)
-        self._fds.close()
+            leave(fd)
+        self._fds.close_all()
 
 
 def snapshot(path: StrPath) -> AbstractContextManager[Path]:

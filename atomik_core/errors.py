@@ -5,6 +5,9 @@
     ├── InvalidCrossDeviceError      (OSError)            source and destination are on different filesystems
     ├── UnsupportedFilesystemError   (OSError)            this filesystem lacks a primitive that a promise needs
     ├── NothingStagedError           (FileNotFoundError)  the block ended without making anything to publish
+    ├── ExtrasError                  (OSError)            more was made than what is published, and was not to be
+    ├── DirectWriteError             (OSError)            a program wrote to a destination itself, past its staged path
+    ├── LeftoverError                (OSError)            it is gone from its name, but could not be removed as a whole
     └── NotDurableError              (OSError)            published and visible, but not safe from a power cut yet
 
 They are constructed as :class:`OSError` is, ``(errno, message, destination)``, so that they pickle, compare and print
@@ -41,6 +44,18 @@ class UnsupportedFilesystemError(AtomikError, OSError):
 
 class NothingStagedError(AtomikError, FileNotFoundError):
     """Nothing (or no file and no folder) was found at the staged path when the block ended."""
+
+
+class ExtrasError(AtomikError, OSError):
+    """A program made more than its output, and `extras` is ``"refuse"``: nothing is published, everything is kept."""
+
+
+class DirectWriteError(AtomikError, OSError):
+    """A program wrote to a destination itself, past its staged path, and the stage is strict: nothing is published."""
+
+
+class LeftoverError(AtomikError, OSError):
+    """What was removed is gone from its name, but something of it could not be deleted. The message says where it stays."""
 
 
 class NotDurableError(AtomikError, OSError):

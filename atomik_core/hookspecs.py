@@ -6,34 +6,18 @@ plugin says is not for another to change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pluggy
 
-if TYPE_CHECKING:
-    from ._publication import Publication
+from ._plugins.described import Integration
+from ._publish.publication import Publication
 
 PROJECT: Final = "atomik"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 #: Marks a plugin's functions as implementations of the hooks below.
 hookimpl = pluggy.HookimplMarker(PROJECT)
-
-
-@dataclass(frozen=True, slots=True)
-class Integration:
-    """What an integration says of itself.
-
-    Attributes:
-        name: what it is called, such as ``"luigi"``.
-        summary: one sentence: what it does.
-        requires: the host that it works with, as a requirement, such as ``"luigi>=3.5"``; empty if none.
-    """
-
-    name: str
-    summary: str
-    requires: str = ""
 
 
 @hookspec

@@ -24,23 +24,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any
 
-if TYPE_CHECKING:
-    from ._publication import Publication
+from ._publish.publication import Publication
+from ._publish.step_types import Step, Watcher
+from ._publish.steps import watchers
 
-#: The steps, in their order; `discarded` takes the place of those from `published` on.
-Step: TypeAlias = Literal["opened", "sealed", "synced", "published", "durable", "tidied", "discarded"]
-Watcher: TypeAlias = "Callable[[Publication[Any], Step], object]"
-
-#: Who is told of each step, in the order in which they came.
-watchers: list[Watcher] = []
-
-
-def reached(publication: Publication[Any], step: Step) -> None:
-    """Tell every watcher that `publication` has reached `step`; for publications to call."""
-    for watcher in tuple(watchers):
-        watcher(publication, step)
+__all__ = ["Step", "Watcher", "before_writes", "watchers", "watching"]
 
 
 @contextlib.contextmanager
@@ -70,8 +60,4 @@ def before_writes(publication: Publication[Any], call: Callable[[], object]) -> 
     Returns:
         False if it has no file that is written through it: a folder, or a path.
     """
-    handle = getattr(publication, "_handle", None)
-    if handle is None:
-        return False
-    handle.raw.before_write = call
-    return True
+    return publication._call_before_writes(call)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import stat
@@ -100,14 +99,64 @@ def test_path_replaced_again_and_again(tmp_path):
     assert (tmp_path / "a").read_text() == "two"
 
 
-def test_path_beside_is_not_published(tmp_path, caplog):
-    """What was made beside the staged path is not published, and a warning in the log names it."""
-    with caplog.at_level(logging.WARNING, "atomik"), atomik.path(tmp_path / "a") as p:
-        p.write_text("all")
-        (p.parent / "a.idx").write_text("index")
+def make_with_index(path):
+    """Make a file with another one beside it, as many libraries do."""
+    path.write_text("all")
+    (path.parent / "a.idx").write_text("index")
+
+
+@pytest.mark.leaves_litter
+def test_extras_are_refused_and_kept(tmp_path):
+    """By default what was made beside the staged path is an error that names it; nothing is published, everything is kept."""
+    with pytest.raises(atomik.ExtrasError, match=r"a\.idx") as caught, atomik.path(tmp_path / "a") as p:
+        make_with_index(p)
+
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in str(caught.value)
+    assert {path.name: path.read_text() for path in kept.iterdir()} == {"a": "all", "a.idx": "index"}
+    assert atomik.clean(tmp_path) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_extras_are_published(tmp_path, overwrite):
+    """With extras="publish" what was made beside is published beside the destination, and replaces what is there if asked to."""
+    if overwrite:
+        (tmp_path / "a").write_text("old")
+        (tmp_path / "a.idx").write_text("old")
+
+    with atomik.path(tmp_path / "a", overwrite=overwrite, extras="publish") as p:
+        make_with_index(p)
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "all", "a.idx": "index"}
+
+
+@pytest.mark.leaves_litter
+def test_extras_and_content_are_all_or_nothing(tmp_path):
+    """If what was made beside meets a file that is not to be overwritten, nothing is published."""
+    (tmp_path / "a.idx").write_text("theirs")
+
+    with (
+        pytest.raises(atomik.FileAlreadyExistsError, match=r"a\.idx"),
+        atomik.path(tmp_path / "a", extras="publish") as p,
+    ):
+        make_with_index(p)
+
+    assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a.idx").read_text() == "theirs"
+
+
+def test_extras_are_dropped(tmp_path):
+    """With extras="discard" what was made beside is dropped."""
+    with atomik.path(tmp_path / "a", extras="discard") as p:
+        make_with_index(p)
 
     assert os.listdir(tmp_path) == ["a"]
-    assert "a.idx" in caplog.text
+
+
+def test_extras_is_one_of_three_words(tmp_path):
+    """Anything else is a ValueError at the call, which says what it takes."""
+    with pytest.raises(ValueError, match="'refuse', 'publish', 'discard'"):
+        atomik.path(tmp_path / "a", extras="keep")
 
 
 def test_path_with_nothing_made(tmp_path):
@@ -120,22 +169,41 @@ def test_path_with_nothing_made(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.leaves_litter
 def test_path_with_a_suffix_appended(tmp_path):
     """If something was made under another name only, the error says which: a library has appended its suffix."""
     with pytest.raises(atomik.NothingStagedError, match=r"a\.npz"), atomik.path(tmp_path / "a") as p:
         (p.parent / "a.npz").write_text("all")
 
+    (kept,) = tmp_path.iterdir()
+    assert (kept / "a.npz").read_text() == "all"
+
+
+def test_path_with_something_else_made(tmp_path):
+    """A FIFO at the staged path is not published."""
+    with (
+        pytest.raises(atomik.NothingStagedError, match="no file, folder or symbolic link"),
+        atomik.path(tmp_path / "a") as p,
+    ):
+        os.mkfifo(p)
+
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, lambda p: p.symlink_to("/etc/passwd"), lambda p: p.symlink_to("nowhere")])
-def test_path_with_something_else_made(tmp_path, make):
-    """A FIFO or a link at the staged path is not published."""
-    with (
-        pytest.raises(atomik.NothingStagedError, match="neither a file nor a folder"),
-        atomik.path(tmp_path / "a") as p,
-    ):
-        make(p)
+@pytest.mark.parametrize("target", ["/etc/passwd", "nowhere"])
+def test_path_with_a_link_made(tmp_path, target):
+    """A symbolic link at the staged path is published as it is."""
+    with atomik.path(tmp_path / "a") as p:
+        p.symlink_to(target)
+
+    assert os.readlink(tmp_path / "a") == target
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_path_with_a_slash_wants_a_folder(tmp_path):
+    """A destination that ends with a slash is a folder: a file made there is an error, and not published."""
+    with pytest.raises(NotADirectoryError, match="slash"), atomik.path(f"{tmp_path}/a/") as p:
+        p.write_text("all")
 
     assert os.listdir(tmp_path) == []
 

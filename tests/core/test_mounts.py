@@ -68,14 +68,16 @@ def test_file_mounted_in_a_replaced_folder(beside, precious, mounts, folder_shap
 
 @pytest.mark.leaves_litter
 def test_mount_in_a_removed_folder(beside, precious, mounts):
-    """`remove` does not touch what is mounted in the tree either: it is gone from its place, and left as a leftover."""
+    """`remove` does not touch what is mounted in the tree either: it is gone from its place, and the error says where it is."""
     FOLDER.lay(beside / "a", "old")
     (beside / "a" / "mounted").mkdir()
     mounts.bind(precious, beside / "a" / "mounted")
 
-    atomik.remove(beside / "a")
+    with pytest.raises(atomik.LeftoverError, match="gone from its name") as caught:
+        atomik.remove(beside / "a")
 
     [leftover] = litter(beside)
+    assert str(leftover) in str(caught.value)
     assert os.listdir(beside) == [leftover.name]
     unmount(leftover / "mounted")
     shutil.rmtree(leftover)

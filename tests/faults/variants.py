@@ -3,9 +3,9 @@
 #: No content and no name is ever synced.
 NO_SYNC = """
 import os
-import atomik_core._syscalls
-assert atomik_core._syscalls.syncfs
-os.fsync = atomik_core._syscalls.syncfs = lambda descriptor: None
+import atomik_core._os.calls
+assert atomik_core._os.calls.syncfs
+os.fsync = atomik_core._os.calls.syncfs = lambda descriptor: None
 """
 
 #: The content is synced, and the directory that names it is not.
@@ -20,15 +20,15 @@ os.fsync = sync
 #: The content is synced when it is visible already.
 PUBLISHED_BEFORE_SYNC = """
 import os
-import atomik_core._syscalls, atomik_core.testing
-assert atomik_core._syscalls.syncfs
+import atomik_core._os.calls, atomik_core.testing
+assert atomik_core._os.calls.syncfs
 fsync, late = os.fsync, []
 def step(publication, name):
     if name == "published":
         os.fsync = fsync
         while late: fsync(late.pop())
     else:
-        os.fsync = atomik_core._syscalls.syncfs = lambda descriptor: late.append(os.dup(descriptor))
+        os.fsync = atomik_core._os.calls.syncfs = lambda descriptor: late.append(os.dup(descriptor))
 atomik_core.testing.watchers.append(step)
 """
 
@@ -43,31 +43,31 @@ os.fsync = sync
 
 #: What has been locked is not compared with the name by which it was found.
 NO_COMPARISON = """
-import atomik_core._locks
-assert atomik_core._locks.is_named
-atomik_core._locks.is_named = lambda *arguments: True
+import atomik_core._os.locks
+assert atomik_core._os.locks.is_named
+atomik_core._os.locks.is_named = lambda *arguments: True
 """
 
 #: A new name may replace what stands there.
 NO_NOREPLACE = """
 import os
-import atomik_core._syscalls
-def rename(source_dir, source, target_dir, target, flags, renameat2=atomik_core._syscalls.renameat2):
-    renameat2(source_dir, source, target_dir, target, flags & ~atomik_core._syscalls.RENAME_NOREPLACE)
-atomik_core._syscalls.renameat2 = rename
+import atomik_core._os.calls
+def rename(source_dir, source, target_dir, target, flags, renameat2=atomik_core._os.calls.renameat2):
+    renameat2(source_dir, source, target_dir, target, flags & ~atomik_core._os.calls.RENAME_NOREPLACE)
+atomik_core._os.calls.renameat2 = rename
 """
 
 #: Three renames instead of an exchange.
 NO_EXCHANGE = """
 import os
-import atomik_core._syscalls
-def rename(a_dir, a, b_dir, b, flags, renameat2=atomik_core._syscalls.renameat2):
-    if flags != atomik_core._syscalls.RENAME_EXCHANGE:
+import atomik_core._os.calls
+def rename(a_dir, a, b_dir, b, flags, renameat2=atomik_core._os.calls.renameat2):
+    if flags != atomik_core._os.calls.RENAME_EXCHANGE:
         return renameat2(a_dir, a, b_dir, b, flags)
     renameat2(b_dir, b, b_dir, b + ".old", 0)
     renameat2(a_dir, a, b_dir, b, 0)
     renameat2(b_dir, b + ".old", a_dir, a, 0)
-atomik_core._syscalls.renameat2 = rename
+atomik_core._os.calls.renameat2 = rename
 """
 
 #: A file is staged under a name.
@@ -83,7 +83,7 @@ os.open = open
 #: A descriptor is opened, and then remembered.
 FORGETFUL_OPEN = """
 import os
-from atomik_core._descriptors import Descriptors
+from atomik_core._os.descriptors import Descriptors
 assert Descriptors.open
 def open(self, path, flags, mode=0o777, *, dir_fd=None):
     descriptor = os.open(path, flags, mode, dir_fd=dir_fd)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import atomik
-from atomik_core import _filesystems, _locks, _names
+from atomik_core._os import filesystems, locks, names
 from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
 from filesystems.leavings import STAGE, held, leave
 from support.filesystems import KINDS
@@ -151,10 +151,9 @@ def test_a_linked_file(mounts):
         """
 import os, signal, sys
 import atomik
-from atomik_core import _filesystems, _locks, _names
-from atomik_core import _rename
+from atomik_core._os import rename
 
-_rename.replace_file = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
+rename.replace_file = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
 with atomik.file(sys.argv[1], overwrite=True) as f:
     f.write("complete")
 """,
@@ -175,7 +174,6 @@ with atomik.file(sys.argv[1], overwrite=True) as f:
 CLEAN = """
 import json, os, sys
 import atomik
-from atomik_core import _filesystems, _locks, _names
 print(json.dumps([[os.fspath(found.path) for found in call(sys.argv[1])] for call in (atomik.leftovers, atomik.clean)]))
 """
 
@@ -237,8 +235,8 @@ def test_published_between_opening_and_locking(mounts, monkeypatch, kind, replac
         publication.publish()
         return claim(descriptor)
 
-    claim = _locks.claim
-    monkeypatch.setattr(_locks, "claim", claim_late)
+    claim = locks.try_lock_exclusive
+    monkeypatch.setattr(locks, "try_lock_exclusive", claim_late)
 
     with held(folder / "a" if replacing else folder):
         assert atomik.clean(folder) == []
@@ -251,13 +249,15 @@ def test_published_between_opening_and_locking(mounts, monkeypatch, kind, replac
 
 
 #: Makes every filesystem one over whose network only the locks of files travel, as NFS is.
-OVER_THE_NETWORK = "from atomik_core import _filesystems; _filesystems.reach_of_locks = lambda fd: 'files'"
+OVER_THE_NETWORK = (
+    "from atomik_core._os.filesystems import Filesystem; Filesystem.lock_scope = property(lambda self: 'files')"
+)
 
 
 @pytest.fixture
 def over_the_network(monkeypatch):
     """Locks of folders stay on one host."""
-    monkeypatch.setattr(_filesystems, "reach_of_locks", lambda _: "files")
+    monkeypatch.setattr(filesystems.Filesystem, "lock_scope", "files")
 
 
 @pytest.mark.parametrize("kind", ["ext4", "btrfs", "bindfs"])
@@ -268,7 +268,7 @@ def test_the_lock_file(mounts, over_the_network, kind, call):
     with Program(f"{OVER_THE_NETWORK}\n{STAGE}", call, folder / "a") as program:
         program.line()
         (found,) = atomik.leftovers(folder)
-        assert _names.LOCK in os.listdir(found.path)
+        assert names.LOCK in os.listdir(found.path)
         assert found.live is True
         assert found.destination in {"a", None}
         assert atomik.clean(folder, force=True) == []

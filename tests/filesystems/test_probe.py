@@ -9,7 +9,7 @@ import os
 import pytest
 
 import atomik
-from atomik_core import _locks
+from atomik_core._os import locks
 from support.filesystems import KINDS
 from support.processes import NOBODY, run
 
@@ -48,7 +48,7 @@ def test_no_locks(mounts, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(_locks.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
 
     assert atomik.probe(folder).locks == "none"
 

@@ -8,7 +8,7 @@ import os
 import pytest
 
 import atomik
-from atomik_core import _syscalls
+from atomik_core._os import calls
 from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
 from support.processes import run
 from support.rivals import rivals
@@ -19,30 +19,28 @@ each_kind = pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "o
 
 #: Makes the bindings answer ENOSYS, as they do where there is no such call.
 NO_BINDINGS = """
-from atomik_core import _syscalls
-for name in ("_renameat2", "_linkat", "_syncfs", "_fstatfs"):
-    setattr(_syscalls, name, lambda: None)
+from atomik_core._os import calls
+calls._function = lambda *arguments: None
 """
 
 
 @pytest.fixture
 def no_bindings(monkeypatch):
-    """No renameat2, linkat, syncfs or fstatfs."""
-    for name in ("_renameat2", "_linkat", "_syncfs", "_fstatfs"):
-        monkeypatch.setattr(_syscalls, name, lambda: None)
+    """No renameat2, linkat, syncfs, fstatfs or statx."""
+    monkeypatch.setattr(calls, "_function", lambda *_: None)
 
 
 def test_the_bindings_answer_enosys(no_bindings):
     """Where there is no such call the bindings say ENOSYS, and a filesystem is unknown."""
     for call in (
-        lambda: _syscalls.renameat2(-1, "a", -1, "b", 0),
-        lambda: _syscalls.link_descriptor(0, -1, "b"),
-        lambda: _syscalls.syncfs(0),
+        lambda: calls.renameat2(-1, "a", -1, "b", 0),
+        lambda: calls.link_descriptor(0, -1, "b"),
+        lambda: calls.syncfs(0),
     ):
         with pytest.raises(OSError, match="not implemented") as caught:
             call()
         assert caught.value.errno == errno.ENOSYS
-    assert _syscalls.filesystem_magic(0) is None
+    assert calls.filesystem_magic(0) is None
 
 
 @each_kind
@@ -248,7 +246,7 @@ def test_a_container_that_forbids_renameat2(mounts, monkeypatch, shape, code):
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(_syscalls, "renameat2", refuse)
+    monkeypatch.setattr(calls, "renameat2", refuse)
     shape.publish(folder / "a", "one")
     if shape.is_folder:
         with pytest.raises(atomik.UnsupportedFilesystemError), shape.call(folder / "a", overwrite=True):
@@ -264,7 +262,7 @@ def test_a_container_that_forbids_renameat2(mounts, monkeypatch, shape, code):
 def test_a_link_that_was_made_though_it_failed(mounts, monkeypatch, kind):
     """NFS may repeat a request whose answer was lost: EEXIST then, though the link is ours. It counts as published."""
     folder = mounts(kind)
-    monkeypatch.setattr(_syscalls, "_renameat2", lambda: None)
+    monkeypatch.setattr(calls, "_renameat2", lambda: None)
     link = os.link
 
     def link_and_fail(*arguments, **options):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import atomik
-from atomik_core import _rename, testing
+from atomik_core import testing
+from atomik_core._os import rename
 from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
 from filesystems.extents import MIB, allocated, make_sparse
 from support.filesystems import KINDS
@@ -269,7 +270,7 @@ def test_interrupted_right_after_the_instant(mounts, monkeypatch, stage, publish
         return wrapped
 
     for name in ("link_unnamed", "new_file", "new_folder"):
-        monkeypatch.setattr(_rename, name, then_raise(getattr(_rename, name)))
+        monkeypatch.setattr(rename, name, then_raise(getattr(rename, name)))
     handle = publication.open()
     shape.fill(handle, "new")
     if error is KeyboardInterrupt:

@@ -12,14 +12,14 @@ pytestmark = [pytest.mark.system, pytest.mark.leaves_litter]
 
 PUBLISH = """
 import atomik, pytest
-from atomik_core import _names
+from atomik_core._os import names
 
 def publish(path, text="new", **options):
     with atomik.file(path, **options) as f:
         f.write(text)
 
 def leave_litter(folder):
-    (folder / _names.staging_name()).mkdir(0o700)
+    (folder / names.staging_name()).mkdir(0o700)
 """
 
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from atomik_core import _entry_points
+from atomik_core._plugins import discovery
 
 #: Where the standard library is, which importlib.metadata needs more of when it is asked.
 LIBRARY = [path for path in sys.path if path.startswith(sys.base_prefix) and "-packages" not in path]
@@ -32,7 +32,7 @@ def place(tmp_path, monkeypatch):
 
 def found():
     """What is declared, as plain tuples."""
-    return [tuple(declaration) for declaration in _entry_points.declared()]
+    return [tuple(declaration) for declaration in discovery.declared()]
 
 
 @pytest.mark.parametrize("kind", ["dist-info", "egg-info"])

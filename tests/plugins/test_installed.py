@@ -215,7 +215,9 @@ def test_importing_atomik_loads_no_plugin(ours):
     imported = ours.run("-c", program).stdout.split()
 
     assert "atomik_core._plugins" in imported
-    assert not {"pluggy", "atomik_core._registry", "atomik_core._entry_points", "atomik_checksums"} & set(imported)
+    assert not {"pluggy", "atomik_core._plugins.registry", "atomik_core._plugins.discovery", "atomik_checksums"} & set(
+        imported
+    )
 
 
 def test_every_state_is_listed(theirs):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from atomik_core._registry import Registry
+from atomik_core._plugins.registry import Registry
 
 _numbers = itertools.count(1)
 
@@ -19,7 +19,7 @@ BEFORE = f"{HOOK}def atomik_before_publish(publication): ...\n"
 def installed(tmp_path, monkeypatch):
     """Install a plugin, with its own distribution, as the only ones that there are; return its module's name."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr("atomik_core._registry.declared", lambda: _only_in(tmp_path))
+    monkeypatch.setattr("atomik_core._plugins.registry.declared", lambda: _only_in(tmp_path))
     monkeypatch.delenv("ATOMIK_DISABLE_PLUGINS", raising=False)
     made = []
 
@@ -38,12 +38,12 @@ def installed(tmp_path, monkeypatch):
 
 
 def _only_in(folder):
-    from atomik_core import _entry_points
+    from atomik_core._plugins import discovery
 
     everywhere = sys.path[:]
     sys.path[:] = [str(folder)]
     try:
-        return _entry_points.declared()
+        return discovery.declared()
     finally:
         sys.path[:] = everywhere
 

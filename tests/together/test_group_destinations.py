@@ -185,9 +185,10 @@ def test_without_exchange(mounts, kind, name):
     OUTPUTS[name].lay(here / "old", "old")
 
     group = atomik.group()
-    with no_leaks(), pytest.raises(atomik.UnsupportedFilesystemError, match="RENAME_EXCHANGE") as raised:
-        member(group, OUTPUTS[name], here / "old", overwrite=True).open()
-    group.discard()
+    with no_leaks():
+        with pytest.raises(atomik.UnsupportedFilesystemError, match="RENAME_EXCHANGE") as raised:
+            member(group, OUTPUTS[name], here / "old", overwrite=True).open()
+        group.discard()
 
     assert raised.value.filename == str(here / "old")
     assert OUTPUTS[name].read(here / "old") == "old"

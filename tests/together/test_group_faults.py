@@ -112,7 +112,7 @@ def test_rollback_that_fails(traced, laid, number):
     """If taking back fails, too, the error has a note that names the member; the rest is taken back, nothing is torn."""
     run = Run(overwrite=True)
     calls = [call for call in traced.calls(run.source, laid(run)) if call.name == "renameat2"]
-    exchange = [call for call in calls if "RENAME_EXCHANGE" in call.arguments][number]
+    exchange = [call for call in calls if "RENAME_EXCHANGE" in call.arguments and call.result == "0"][number]
     folder = laid(run)
 
     outcome = traced.failing_at(exchange, errno.EIO, run.source, folder, onwards=True)

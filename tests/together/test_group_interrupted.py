@@ -15,14 +15,13 @@ from together.outputs import OUTPUTS, add
 
 #: The modules that the end of a group goes through.
 MODULES = (
-    "_joint.py",
-    "_members.py",
-    "_undo.py",
-    "_placing.py",
-    "_parents.py",
-    "_roster.py",
-    "_backup.py",
-    "_phases.py",
+    "_publish/transaction.py",
+    "_publish/entry.py",
+    "_publish/content.py",
+    "_publish/staging.py",
+    "_publish/placing.py",
+    "_publish/destination.py",
+    "_publish/backup.py",
 )
 
 

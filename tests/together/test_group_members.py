@@ -108,7 +108,7 @@ def test_the_same_name_in_two_directories(tmp_path):
 def test_what_a_program_makes_beside_its_path_is_nobody_elses(tmp_path):
     """What is made beside a member's path is not taken for another member's content."""
     with atomik.group() as group:
-        with group.path(tmp_path / "data") as path:
+        with group.path(tmp_path / "data", extras="discard") as path:
             path.write_text("new")
             path.with_name("data.index").write_text("theirs")
         with group.path(tmp_path / "data.index") as path:

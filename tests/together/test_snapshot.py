@@ -271,7 +271,7 @@ def test_filesystems(any_filesystem):
         FILE.publish(any_filesystem / "file", "new", overwrite=True)
         assert FILE.read(held) == "old"
     if fuse:
-        with no_leaks(), pytest.raises(atomik.UnsupportedFilesystemError, match="flock"):
+        with no_leaks(), pytest.raises(atomik.UnsupportedFilesystemError, match="lock"):
             atomik.snapshot(any_filesystem / "folder").__enter__()
         return
     with no_leaks(), atomik.snapshot(any_filesystem / "folder") as held:

@@ -86,7 +86,7 @@ def publication(path: Path) -> None:
     assert_type(made.discard(), None)
     assert_type(made.destination, Path)
     assert_type(made.staged, Path)
-    assert_type(made.kind, Literal["file", "folder"] | None)
+    assert_type(made.kind, Literal["file", "folder", "symlink"] | None)
     assert_type(made.state, Literal["new", "open", "published", "discarded"])
     made.state = "published"  # type: ignore[misc]
 

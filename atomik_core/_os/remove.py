@@ -1,0 +1,124 @@
+"""Removing what is out of sight, without ever leaving it: no link is followed, no mount crossed, no reader robbed."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from . import locks, mounts, names
+from .descriptors import DIRECTORY, Descriptors
+from .filesystems import Filesystem
+from .walk import Walk, open_for_removal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, TypeAlias
+
+    #: It is gone; somebody who holds it will remove it; something of it has to stay.
+    Removal: TypeAlias = Literal["removed", "held", "left"]
+
+
+def remove_contents(fd: int) -> Removal:
+    """Remove everything in the folder `fd`.
+
+    What is mounted inside stays, untouched: EXCHANGE moves a folder that contains a bind mount, whose device number is
+    the same, and a naive rmtree then empties what is mounted there. So does a folder inside that somebody has locked: a
+    reader (:func:`atomik.snapshot`, :func:`atomik.copy`) holds it, and tidies when it leaves. Folders without u+rwx are
+    given it.
+    """
+    if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.fchmod(fd, stat.S_IRWXU)
+    walk = Walk(fd, "remove")
+    complete = True
+    for level, done in walk:
+        if not done:
+            for name in level.files:
+                complete &= _remove_entry(os.unlink, name, level.fd)
+        elif level.above is not None:
+            complete &= _remove_entry(os.rmdir, level.name, level.above.fd)
+    if walk.held:
+        return "held"
+    return "removed" if complete and walk.complete else "left"
+
+
+def _remove_entry(remove: Callable[..., None], name: str, directory: int) -> bool:
+    try:
+        remove(name, dir_fd=directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def remove_tree(directory: int, name: str, fd: int) -> Removal:
+    """Remove the folder `name`, held open as `fd`, with everything in it.
+
+    If something is mounted there, `fd` is of that mount, and all of it stays.
+    """
+    try:
+        if mounts.mount_id(fd) != mounts.mount_id(directory):
+            return "left"
+        removal = remove_contents(fd)
+        if removal == "removed" and not _remove_entry(os.rmdir, name, directory):
+            return "left"
+    except OSError:
+        return "left"
+    return removal
+
+
+def remove_if_unlocked(directory: int, name: str, fd: int = -1) -> Removal:
+    """Remove the folder `name` by the rule for locks (or a link that was replaced).
+
+    It stays if a reader, a publisher or a cleaner holds it: the last of them tidies. Where a filesystem has no locks,
+    nobody can hold it.
+
+    Args:
+        directory: the descriptor of the directory that it is in.
+        name: its staging name.
+        fd: its descriptor, if we hold it (and perhaps its shared lock) already.
+    """
+    fds = Descriptors()
+    try:
+        if fd == -1:
+            fd = open_for_removal(fds, directory, name)
+        if locks.try_lock_exclusive(fd) == "busy":
+            return "held"
+        # Another name by now: it is somebody else's.
+        return remove_tree(directory, name, fd) if locks.is_named(fd, directory, name) else "held"
+    except FileNotFoundError:
+        return "removed"
+    except NotADirectoryError:
+        return "removed" if _remove_entry(os.unlink, name, directory) else "left"
+    except OSError:
+        return "left"
+    finally:
+        fds.close_all()
+
+
+def unlock_and_reap(fd: int) -> None:
+    """Give up our shared lock on the folder `fd`, and remove what it is in if that was replaced meanwhile and nobody needs it.
+
+    Unlocked first, looked at then: a writer that could not remove it, since we held it, had put it out of sight before. So
+    the last one to leave tidies, be it a reader or the publisher itself. What was put out of sight may be a folder above:
+    the whole of it is removed.
+    """
+    fds = Descriptors()
+    try:
+        locks.unlock(fd)
+        parts = os.readlink(f"/proc/self/fd/{fd}").split("/")
+        for depth, name in enumerate(parts):
+            if not names.is_staging_name(name):
+                continue
+            directory = fds.open("/".join(parts[:depth]) or "/", DIRECTORY)
+            top = fd if depth == len(parts) - 1 else open_for_removal(fds, directory, name)
+            # Only by a lock that everybody sees: what is above may be somebody's work in progress.
+            is_exact = Filesystem(top).lock_scope == "exact"
+            if is_exact and locks.try_lock_exclusive(top) == "held" and locks.is_named(top, directory, name):
+                remove_tree(directory, name, top)
+            return
+    except OSError:
+        pass  # it stays a leftover
+    finally:
+        fds.close_all()

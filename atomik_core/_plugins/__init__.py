@@ -1,0 +1,1 @@
+"""The plugins that installed distributions declare: found, loaded, called."""

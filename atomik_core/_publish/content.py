@@ -1,0 +1,432 @@
+"""What is published: how each kind of content is begun, sealed and let go. An entry is composed with one of these."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+
+from .._os import metadata, names
+from .._os.copying import Transfer
+from ..errors import ExtrasError, NothingStagedError
+from .staging import Wrapped, open_content
+from .work import adapt_link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any, Final, Literal, Protocol, TypeAlias
+
+    from .entry import Entry
+    from .handle import Handle
+    from .placing import Kind
+    from .staging import Wrapper
+
+    #: What becomes of what is made beside the content.
+    Extras: TypeAlias = Literal["refuse", "publish", "discard"]
+
+    class Content(Protocol):
+        """What every kind of content does.
+
+        Attributes:
+            kind: what it is, if that is known from the start.
+            accepts_slash: whether a destination may end with a slash.
+            is_written_by_name: whether its user may open the destination by its name, taking that for the staged file.
+        """
+
+        @property
+        def kind(self) -> Kind | None:
+            """What it is, if that is known from the start."""
+
+        @property
+        def accepts_slash(self) -> bool:
+            """Whether a destination may end with a slash."""
+
+        @property
+        def is_written_by_name(self) -> bool:
+            """Whether its user may open the destination by its name, taking that for the staged file."""
+
+        def begin(self, entry: Entry) -> Any:
+            """Make the staging; return what the user fills."""
+
+        def seal(self, entry: Entry) -> int | None:
+            """Take the content as it is now, complete; return the mode that a new one gets, None for the one it has."""
+
+        def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+            """Give the content the metadata that it is published with."""
+
+        def release(self) -> None:
+            """Let go of what the user fills, without flushing it."""
+
+
+EXTRAS: Final[tuple[Extras, ...]] = ("refuse", "publish", "discard")
+
+
+class FileContent:
+    """A file that is open for writing."""
+
+    __slots__ = ("handle",)
+    kind: Final = "file"
+    accepts_slash: Final = False
+    is_written_by_name: Final = True
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+
+    def begin(self, entry: Entry) -> Any:
+        """Stage a file and open it as the built-in :func:`open` does."""
+        content = entry.stage_file(0o666)
+        if self.handle.raw_mode[0] in "ar":
+            self._start_from_old(entry, content)
+        return self.handle.open(content, entry.destination.path)
+
+    def _start_from_old(self, entry: Entry, content: int) -> None:
+        """Copy what is there, to be appended to or changed; a reflink where the filesystem has them."""
+        destination = entry.destination
+        try:
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            old = entry.fds.open(destination.name, flags, dir_fd=destination.fd)
+        except FileNotFoundError:
+            if self.handle.raw_mode[0] == "r":
+                msg = (
+                    f"mode {self.handle.mode!r} changes a file that exists, and none does; "
+                    "use 'w+' or 'a+' to begin a new one"
+                )
+                raise FileNotFoundError(errno.ENOENT, msg, destination.path) from None
+        else:
+            Transfer().file(old, content)
+            entry.fds.close(old)
+        if self.handle.raw_mode[0] == "a":
+            # Not before: pwrite would append whatever its offset, and a reflink would be refused (pwrite(2), EBADF).
+            fcntl.fcntl(content, fcntl.F_SETFL, fcntl.fcntl(content, fcntl.F_GETFL) | os.O_APPEND)
+
+    def seal(self, entry: Entry) -> int | None:
+        """Flush and close what the user has written to."""
+        self.handle.close()
+        entry.wrote_nothing = entry.require_same_content().st_size == 0 and self.handle.raw_mode[0] in "wx"
+        return None
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """That of what is replaced, else the mode that was asked for."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Close without flushing."""
+        self.handle.abandon()
+
+
+class FolderContent:
+    """A folder to be filled."""
+
+    __slots__ = ("_mode",)
+    kind: Final = "folder"
+    accepts_slash: Final = True
+    is_written_by_name: Final = False
+
+    def __init__(self) -> None:
+        self._mode: int | None = None
+
+    def begin(self, entry: Entry) -> Path:
+        """Stage an empty folder."""
+        from pathlib import Path
+
+        content = entry.stage_folder()
+        self._mode = metadata.new_folder_mode(content, names.staging_name())
+        destination = entry.destination
+        old = destination.stat() if entry.options.overwrite else None
+        if old is not None and stat.S_ISDIR(old.st_mode):
+            metadata.prepare_folder(content, old, destination.proc_path)
+        elif entry.options.tmp_dir is not None:
+            entry.prepare_like_destination(content)
+        path = Path(entry.staged_path)
+        entry.close_shared_content()
+        return path
+
+    def seal(self, entry: Entry) -> int | None:
+        """See that the folder is still there; return the mode that mkdir would have given it."""
+        status = open_content(entry.fds, entry.named)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            msg = (
+                "The staged folder was removed or replaced by something else in the block; there is nothing to publish"
+            )
+            raise NothingStagedError(errno.ENOENT, msg, entry.destination.path)
+        return self._mode
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """That of what is replaced, else the mode that was asked for, else the default one."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+class PathContent:
+    """Whatever some program makes at a path: a file, a folder or a symbolic link."""
+
+    __slots__ = ("_extras",)
+    kind: Final = None
+    accepts_slash: Final = True
+    is_written_by_name: Final = False
+
+    def __init__(self, extras: Extras) -> None:
+        """Say what becomes of what is made beside it.
+
+        Raises:
+            ValueError: `extras` is none of the three words.
+        """
+        if extras not in EXTRAS:
+            msg = f"extras is {extras!r}; it takes {', '.join(map(repr, EXTRAS))}"
+            raise ValueError(msg)
+        self._extras = extras
+
+    def begin(self, entry: Entry) -> Path:
+        """Stage a folder in which the content is to be made under the destination's own name."""
+        from pathlib import Path
+
+        entry.staging = Wrapped(entry.shared_wrapper(), entry.destination.given_name)
+        return Path(entry.staged_path)
+
+    def seal(self, entry: Entry) -> int | None:
+        """Find out what was made; return its maker's mode, which may have been opened up to look at it."""
+        staging = entry.named
+        assert isinstance(staging, Wrapped)  # noqa: S101 - made so above
+        extras = sorted(set(staging.wrapper.entries()) - staging.wrapper.taken)
+        staging.wrapper.taken.update(extras)
+        status = open_content(entry.fds, staging)
+        entry.kind = _kind_of(status)
+        if status is None or entry.kind is None:
+            nothing = self._nothing(entry, status, extras)
+            if extras and self._extras != "discard":
+                staging.wrapper.keep(nothing)
+            raise nothing
+        if entry.destination.ends_with_slash and entry.kind == "file":
+            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
+            raise NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
+        if extras and self._extras == "refuse":
+            error = _refused_extras(entry, extras)
+            staging.wrapper.keep(error)
+            raise error
+        if extras and self._extras == "publish":
+            entry.extras, entry.made_in = extras, staging.wrapper
+        return stat.S_IMODE(status.st_mode)
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """That of what is replaced, else the mode that was asked for, else the maker's."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+    @staticmethod
+    def _nothing(entry: Entry, status: os.stat_result | None, extras: list[str]) -> NothingStagedError:
+        if status is not None:
+            msg = "What was made at the staged path is no file, folder or symbolic link, and nothing else is published"
+        elif extras:
+            made = ", ".join(map(repr, extras))
+            msg = f"Nothing was made at the staged path, but beside it: {made}; a program that adds a suffix wants it in the name"
+        else:
+            msg = "Nothing was made at the staged path; make a file or a folder there, or call discard() in the block"
+        return NothingStagedError(errno.ENOENT, msg, entry.destination.path)
+
+
+def _kind_of(status: os.stat_result | None) -> Kind | None:
+    if status is None:
+        return None
+    kinds: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "symlink"}
+    return kinds.get(stat.S_IFMT(status.st_mode))
+
+
+def _refused_extras(entry: Entry, extras: list[str]) -> ExtrasError:
+    made = ", ".join(map(repr, extras))
+    msg = (
+        f"More was made than the destination, and nothing is published: {made}; "
+        "pass extras='publish' to publish it beside the destination, or extras='discard' to drop it"
+    )
+    return ExtrasError(errno.EEXIST, msg, entry.destination.path)
+
+
+class MadeContent:
+    """What a program has made already, beside what it was told to make."""
+
+    __slots__ = ("_staging",)
+    kind: Final = None
+    accepts_slash: Final = True
+    is_written_by_name: Final = False
+
+    def __init__(self, staging: Wrapped) -> None:
+        self._staging = staging
+
+    def begin(self, entry: Entry) -> None:
+        """Take it where it was made."""
+        entry.staging = self._staging
+
+    def seal(self, entry: Entry) -> int | None:
+        """Find out what it is; return its maker's mode."""
+        return _seal_made(entry, self._staging)
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """That of what is replaced, else the maker's mode."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+class StagedContent:
+    """What a program makes at a path in a folder that it shares with the other outputs of its directory."""
+
+    __slots__ = ("_is_folder", "_wrapper")
+    kind: Final = None
+    accepts_slash: Final = True
+    is_written_by_name: Final = False
+
+    def __init__(self, wrapper: Callable[[Entry], Wrapper], *, is_folder: bool) -> None:
+        """Prepare.
+
+        Args:
+            wrapper: gives the folder for an entry's directory.
+            is_folder: whether a folder was asked for, by a slash.
+        """
+        self._wrapper = wrapper
+        self._is_folder = is_folder
+
+    def begin(self, entry: Entry) -> None:
+        """Keep its name free."""
+        wrapper, name = self._wrapper(entry), entry.destination.given_name
+        wrapper.taken.add(name)
+        entry.staging = Wrapped(wrapper, name)
+
+    def seal(self, entry: Entry) -> int | None:
+        """Find out what was made; return its maker's mode."""
+        staging = entry.named
+        assert isinstance(staging, Wrapped)  # noqa: S101 - made so above
+        mode = _seal_made(entry, staging)
+        if self._is_folder and entry.kind == "file":
+            msg = "The output is to be a folder, by the slash at its end, and a file was made"
+            error = NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
+            staging.wrapper.keep(error)
+            raise error
+        return mode
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """That of what is replaced, else the maker's mode."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+def _seal_made(entry: Entry, staging: Wrapped) -> int:
+    """Find out what a program has made, and have a link say what it has to say at its destination; return its mode."""
+    status = open_content(entry.fds, staging)
+    entry.kind = _kind_of(status)
+    if status is None or entry.kind is None:
+        msg = "What was made is no file, folder or symbolic link, and is not published"
+        raise NothingStagedError(errno.ENOENT, msg, entry.destination.path)
+    if entry.kind == "symlink":
+        directory, name = staging.source
+        target = os.readlink(name, dir_fd=directory)
+        adapted = adapt_link(target, staging.wrapper.path, entry.destination.given_place.path)
+        if adapted != target:
+            os.unlink(name, dir_fd=directory)
+            os.symlink(adapted, name, dir_fd=directory)
+    return stat.S_IMODE(status.st_mode)
+
+
+class SymlinkContent:
+    """A symbolic link."""
+
+    __slots__ = ("_target",)
+    kind: Final = "symlink"
+    accepts_slash: Final = False
+    is_written_by_name: Final = False
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def begin(self, entry: Entry) -> None:
+        """Make the link in a staging folder."""
+        staging = Wrapped(entry.shared_wrapper(), entry.destination.given_name)
+        entry.staging = staging
+        os.symlink(self._target, staging.inner, dir_fd=staging.wrapper.fd)
+
+    def seal(self, entry: Entry) -> int | None:
+        """See that the link is still there."""
+        status = open_content(entry.fds, entry.named)
+        if status is None or not stat.S_ISLNK(status.st_mode):
+            msg = "The staged link was removed or replaced by something else; there is nothing to publish"
+            raise NothingStagedError(errno.ENOENT, msg, entry.destination.path)
+        return None
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """A link has none that counts."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+class CopyContent:
+    """A copy of a file or folder: sealing it fills it."""
+
+    __slots__ = ("_is_held", "_path", "_source", "_status", "_transfer", "kind")
+    accepts_slash: Final = True
+    is_written_by_name: Final = False
+
+    def __init__(self, source: int, path: str, transfer: Transfer, *, is_held: bool) -> None:
+        """Prepare to copy.
+
+        Args:
+            source: the original's descriptor.
+            path: its path.
+            transfer: what copies it.
+            is_held: whether nobody removes anything of it meanwhile.
+        """
+        self._source = source
+        self._path = path
+        self._status = os.fstat(source)
+        self._transfer = transfer
+        self._is_held = is_held
+        self.kind: Kind = "folder" if stat.S_ISDIR(self._status.st_mode) else "file"
+
+    def begin(self, entry: Entry) -> None:
+        """Stage an empty file or folder."""
+        if self.kind == "folder":
+            entry.stage_folder()
+        else:
+            entry.stage_file(stat.S_IRUSR | stat.S_IWUSR)
+
+    def seal(self, entry: Entry) -> int | None:
+        """Copy."""
+        content = entry.staged.content
+        if self.kind == "folder":
+            self._transfer.tree(self._source, content)
+            self._require_unreplaced()
+        else:
+            self._transfer.file(self._source, content)
+        return None
+
+    def _require_unreplaced(self) -> None:
+        """See that nobody has replaced, and so perhaps begun to remove, what was copied, where no lock keeps them from it."""
+        if self._is_held:
+            return
+        try:
+            is_there = os.path.samestat(self._status, os.stat(self._path))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            msg = (
+                "It was replaced while it was copied, and the copy may be incomplete; nothing was published; try again"
+            )
+            raise OSError(errno.ESTALE, msg, self._path)
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:  # noqa: ARG002
+        """The original's metadata, not that of what is replaced."""
+        entry.look_at_destination()
+        if self.kind == "file":
+            metadata.clone(entry.staged.content, self._status, self._source)
+
+    def release(self) -> None:
+        """Hold nothing."""

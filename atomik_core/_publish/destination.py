@@ -1,0 +1,373 @@
+"""Where publications appear: names in directories that are held open, so that nobody can swap them meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from .._os import rename
+from .._os.descriptors import DIRECTORY, Descriptors
+from .._os.filesystems import Filesystem
+from .staging import Wrapper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
+
+#: As many symbolic links as the kernel follows (path_resolution(7)).
+_MOST_LINKS: Final = 40
+
+#: How often a neighbour may take back a parent directory between its making and its opening.
+_ROUNDS: Final = 100
+
+#: A directory that may be written to, but not read, can be held by this.
+_PATH_ONLY: Final = DIRECTORY | getattr(os, "O_PATH", 0)
+
+
+class DestinationDirectory:
+    """A directory that is held open for everything that is published, or staged, in it.
+
+    Attributes:
+        fd: its descriptor.
+        readable: whether `fd` is open for reading; one that may only be written to cannot be synced.
+        wrappers: the staging folders that were made in it.
+    """
+
+    __slots__ = ("_filesystem", "_folder", "fd", "readable", "wrappers")
+
+    def __init__(self, fd: int, folder: str, *, readable: bool = True) -> None:
+        self.fd = fd
+        self.readable = readable
+        self.wrappers: list[Wrapper] = []
+        self._folder = folder
+        self._filesystem: Filesystem | None = None
+
+    @property
+    def filesystem(self) -> Filesystem:
+        """The filesystem that it is on."""
+        if self._filesystem is None:
+            self._filesystem = Filesystem(self.fd)
+        return self._filesystem
+
+    @property
+    def path(self) -> str:
+        """An absolute path of it, for people and child processes; the working directory counts when first asked."""
+        if not self._folder.startswith("/"):
+            self._folder = os.path.join(os.getcwd(), self._folder)
+        return self._folder
+
+    @property
+    def current_path(self) -> str:
+        """Where it is now, whatever was renamed meanwhile; the path that was given where /proc cannot tell."""
+        try:
+            return os.readlink(f"/proc/self/fd/{self.fd}")
+        except OSError:
+            return self.path
+
+    def was_removed(self) -> bool:
+        """Say whether it has been removed meanwhile."""
+        return os.fstat(self.fd).st_nlink == 0
+
+    def new_wrapper(self, fds: Descriptors) -> Wrapper:
+        """Make a staging folder in it, which is removed with the others."""
+        wrapper = Wrapper(fds, self)
+        self.wrappers.append(wrapper)
+        wrapper.make()
+        return wrapper
+
+    def shared_wrapper(self, fds: Descriptors, name: str) -> Wrapper:
+        """Return a staging folder in which `name` is not taken, by a neighbour or by what a program made."""
+        for wrapper in self.wrappers:
+            if wrapper.is_shared and name not in wrapper.taken and rename.identity(wrapper.fd, name) is None:
+                break
+        else:
+            wrapper = self.new_wrapper(fds)
+            wrapper.is_shared = True
+        wrapper.taken.add(name)
+        return wrapper
+
+
+class Directories:
+    """The directories of one transaction, each opened once, and the parents that were made for them."""
+
+    __slots__ = ("_by_identity", "_by_path", "_created", "_fds", "_opened", "_shares")
+
+    def __init__(self, fds: Descriptors, *, shares: bool) -> None:
+        """Hold none yet.
+
+        Args:
+            fds: what owns their descriptors.
+            shares: whether several destinations may be in one of them.
+        """
+        self._fds = fds
+        self._shares = shares
+        self._opened: list[DestinationDirectory] = []
+        self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
+        self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
+        #: Each as (descriptor of its parent, name), outermost first.
+        self._created: list[tuple[int, str]] = []
+
+    def __iter__(self) -> Iterator[DestinationDirectory]:
+        return iter(self._opened)
+
+    @property
+    def above_created(self) -> list[int]:
+        """The directories in which parents were made, innermost first."""
+        return [above for above, _ in reversed(self._created)]
+
+    def open(
+        self, folder: str, *, parents: bool = False, dir_fd: int | None = None, path: str | None = None
+    ) -> DestinationDirectory:
+        """Open a directory, made first if it is missing and `parents` says so.
+
+        Args:
+            folder: its path, from `dir_fd` if that is given.
+            parents: whether it may be made.
+            dir_fd: the descriptor that a relative path begins at.
+            path: what to call it, if `folder` is not the whole path.
+
+        Raises:
+            OSError: as the kernel says.
+        """
+        if self._shares and dir_fd is None and folder in self._by_path:
+            identity, directory = self._by_path[folder]
+            try:
+                status = os.stat(folder)
+            except FileNotFoundError:
+                pass
+            else:
+                if identity == (status.st_dev, status.st_ino):
+                    return directory
+        readable = True
+        try:
+            fd = self._fds.open(folder, DIRECTORY, dir_fd=dir_fd)
+        except FileNotFoundError:
+            if not parents:
+                raise
+            fd = self._create(folder)
+        except PermissionError:
+            fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+            readable = False
+        if not self._shares:
+            directory = DestinationDirectory(fd, path or folder, readable=readable)
+            self._opened.append(directory)
+            return directory
+        status = os.fstat(fd)
+        identity = (status.st_dev, status.st_ino)
+        if identity in self._by_identity:
+            self._fds.close(fd)
+            directory = self._by_identity[identity]
+        else:
+            directory = self._by_identity[identity] = DestinationDirectory(fd, path or folder, readable=readable)
+            self._opened.append(directory)
+        if dir_fd is None:
+            self._by_path[folder] = identity, directory
+        return directory
+
+    def _create(self, folder: str) -> int:
+        for _ in range(_ROUNDS):
+            try:
+                return self._create_missing(folder)
+            except FileNotFoundError:
+                continue  # a neighbour that discards has taken back what we found or made
+        raise OSError(errno.EBUSY, "The parent directories are removed by others as fast as they are made", folder)
+
+    def _create_missing(self, folder: str) -> int:
+        """Make the missing directories one below the other, each relative to the one above it."""
+        base, missing = folder, []
+        while True:
+            base, slash, name = base.rstrip("/").rpartition("/")
+            missing.append(name)
+            base = base or slash or "."
+            try:
+                here = self._fds.open(base, DIRECTORY)
+            except FileNotFoundError:
+                if base in {".", "/"}:
+                    raise OSError(errno.ENOENT, "The working directory has been removed", folder) from None
+                continue
+            break
+        for name in reversed(missing):
+            # Recorded before it is made, for the interrupt in between; only an empty directory is ever taken back.
+            self._created.append((here, name))
+            try:
+                os.mkdir(name, dir_fd=here)
+            except FileExistsError:
+                self._created.pop()
+            here = self._fds.open(name, DIRECTORY, dir_fd=here)
+        return here
+
+    def remove_created(self) -> None:
+        """Remove the parents that were made, as far as they are empty."""
+        while self._created:
+            above, name = self._created.pop()
+            try:
+                os.rmdir(name, dir_fd=above)
+            except OSError:
+                continue  # recorded and not made, or somebody has put something there
+
+    def remove_wrappers(self) -> list[str]:
+        """Remove every staging folder; return the paths of those that had to stay."""
+        return [
+            os.path.join(directory.current_path, wrapper.name or "")
+            for directory in self._opened
+            for wrapper in directory.wrappers
+            if wrapper.remove() == "left"
+        ]
+
+
+class Destination:
+    """A name in an open directory.
+
+    Attributes:
+        path: the destination as the caller named it.
+        directory: the directory that it is in; None until it is opened.
+        name: its name there.
+        given_name: its name as the caller gave it, where `name` is what a symbolic link led to.
+        ends_with_slash: whether the caller asked for a folder by a slash at its end.
+    """
+
+    __slots__ = (
+        "_accepts_slash",
+        "_folder",
+        "_given_directory",
+        "directory",
+        "ends_with_slash",
+        "given_name",
+        "name",
+        "path",
+    )
+
+    def __init__(self, path: str, *, accepts_slash: bool) -> None:
+        """Split `path`; nothing is opened yet.
+
+        Args:
+            path: as the caller named it.
+            accepts_slash: whether one at the end may be dropped (a folder), or means that a file was asked for as a folder.
+
+        Raises:
+            ValueError: where the last component is no name: empty, ``.``, ``..`` or the root.
+            IsADirectoryError: for a file with a trailing slash.
+        """
+        self.path = path
+        self.directory: DestinationDirectory | None = None
+        self._given_directory: DestinationDirectory | None = None
+        self.ends_with_slash = path.endswith("/")
+        self._accepts_slash = accepts_slash
+        self._split(path)
+        self.given_name = self.name
+
+    def _split(self, path: str) -> None:
+        if path.endswith("/"):
+            bare = path.rstrip("/")
+            if bare and not self._accepts_slash:
+                msg = "A path that ends with a slash names a folder; drop the slash, or use atomik.folder"
+                raise IsADirectoryError(errno.EISDIR, msg, self.path)
+            path = bare
+        folder, slash, name = path.rpartition("/")
+        if name in {"", ".", ".."}:
+            msg = f"{self.path!r} does not name a file or folder that could be published; give a name, not '.', '..' or '/'"
+            raise ValueError(msg)
+        if "\0" in path:
+            msg = f"{self.path!r} holds a null character, which no path can"
+            raise ValueError(msg)
+        self._folder = folder or slash or "."
+        self.name = name
+
+    @property
+    def fd(self) -> int:
+        """The descriptor of its directory."""
+        assert self.directory is not None  # noqa: S101 - nobody asks before it is opened
+        return self.directory.fd
+
+    @property
+    def place(self) -> DestinationDirectory:
+        """Its directory, which is open."""
+        assert self.directory is not None  # noqa: S101 - nobody asks before it is opened
+        return self.directory
+
+    @property
+    def given_place(self) -> DestinationDirectory:
+        """The directory that the caller named, where a symbolic link was followed from it."""
+        assert self._given_directory is not None  # noqa: S101 - nobody asks before it is opened
+        return self._given_directory
+
+    @property
+    def proc_path(self) -> str:
+        """A path of the destination for calls that take no directory descriptor."""
+        return f"/proc/self/fd/{self.fd}/{self.name}"
+
+    def open(self, directories: Directories, *, parents: bool) -> None:
+        """Open the directory, made first if it is missing and `parents` says so.
+
+        Raises:
+            FileNotFoundError: it is missing.
+            NotADirectoryError, PermissionError: as the kernel says.
+        """
+        try:
+            self.directory = self._given_directory = directories.open(self._folder, parents=parents)
+        except FileNotFoundError as error:
+            msg = "The destination's parent directory does not exist; make it, or pass parents=True"
+            raise FileNotFoundError(errno.ENOENT, msg, self.path) from error
+        except OSError as error:
+            msg = f"The destination's parent directory cannot be opened: {error.strerror}"
+            raise OSError(error.errno, msg, self.path) from error
+
+    def stat(self) -> os.stat_result | None:
+        """Return what stands at the destination (a symbolic link itself), or None."""
+        try:
+            return os.stat(self.name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from error
+
+    def holds(self, identity: tuple[int, int]) -> bool:
+        """Say whether the inode that stands there is this one."""
+        return rename.identity(self.fd, self.name) == identity
+
+    def real_path(self) -> str:
+        """Return the path with every symbolic link resolved but the last component; opens nothing."""
+        return os.path.join(os.path.realpath(self._folder), self.name)
+
+    def is_empty_folder(self) -> bool:
+        """Say whether an empty folder stands there."""
+        return rename.is_empty_folder(self.fd, self.name)
+
+    def follow(self, directories: Directories, status: os.stat_result | None) -> os.stat_result | None:
+        """Go where a symbolic link at the destination points, by hand; return what stands there.
+
+        Raises:
+            PermissionError: the kernel does not follow this link for us (fs.protected_symlinks, proc_sys_fs(5)).
+            OSError: ELOOP for more than 40 links; what opening the link's directory raises.
+        """
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            try:
+                os.stat(self.name, dir_fd=self.fd)
+            except FileNotFoundError:
+                pass  # a dangling link: what it names is made, as open() does
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self.path) from error
+        links = 0
+        while status is not None and stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
+            target = os.readlink(self.name, dir_fd=self.fd)
+            here = self.place
+            self._split(target)
+            try:
+                self.directory = directories.open(
+                    self._folder, dir_fd=here.fd, path=os.path.join(here.path, self._folder)
+                )
+            except OSError as error:
+                msg = f"The destination is a link to {target!r}, whose directory cannot be opened: {error.strerror}"
+                raise OSError(error.errno, msg, self.path) from error
+            status = self.stat()
+        return status
+
+    def replace_link(self) -> None:
+        """Go back to the place that the caller named: a symbolic link takes the place of a link, not of what that names."""
+        self.directory = self._given_directory
+        self.name = self.given_name

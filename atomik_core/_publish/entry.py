@@ -1,0 +1,783 @@
+"""One destination with its content and its staging: what is done with it, one method a step.
+
+In which order, and what is undone if a step fails, is :class:`atomik_core._publish.transaction.Transaction`'s.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from .._os import calls, locks, metadata, names, remove, rename
+from .._os import sync as _sync
+from .._os.copying import Transfer
+from .._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
+from ..errors import AtomikError, NothingStagedError
+from . import explain, placing, required, staging
+from .backup import Backup
+from .destination import Destination, DestinationDirectory, Directories
+from .staging import Sibling, Unnamed, Wrapped, Wrapper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, Literal, Protocol, TypeAlias
+
+    from .._os.remove import Removal
+    from .content import Content
+    from .options import Options
+    from .placing import Identity, Kind
+    from .staging import Staging
+
+    State: TypeAlias = Literal["new", "open", "published", "discarded"]
+
+    class Neighbours(Protocol):
+        """What an entry is published with: a transaction."""
+
+        @property
+        def is_shared(self) -> bool:
+            """Whether there may be others."""
+
+        @property
+        def must_exchange(self) -> bool:
+            """Whether it must be possible to undo what it replaces."""
+
+        def claim(self, entry: Entry) -> None:
+            """See that no other entry has the same place."""
+
+
+#: A link that is refused for other reasons than that there is something, or that it is another filesystem: by AppArmor, SELinux
+#: (EACCES, EPERM), a filter; ENOENT: linkat goes by /proc, and that is not there.
+_LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EMLINK}
+
+
+#: How often parents that neighbours take back are made again.
+_ROUNDS: Final = 100
+
+
+class Entry:
+    """A destination, its content and where that is staged.
+
+    Attributes:
+        destination: where it is to appear.
+        options: how.
+        content: what the user fills.
+        kind: what it is; None as long as that is not known.
+        state: how far it is.
+        staging: where the content is now; None before it is staged.
+        is_complete: whether the content is sealed, and beside its destination.
+        extras: the names beside the content that are to be published with it.
+        made_in: the wrapper that these, and the content, were made in.
+        wrote_nothing: whether a file is as empty as it was opened.
+    """
+
+    __slots__ = (
+        "_backup",
+        "_birth_time",
+        "_commit_started",
+        "_directories",
+        "_displaced",
+        "_is_shared",
+        "_must_exchange",
+        "_old",
+        "_old_fd",
+        "_staged_in",
+        "content",
+        "destination",
+        "extras",
+        "fds",
+        "identity",
+        "is_complete",
+        "kind",
+        "made_in",
+        "options",
+        "staging",
+        "state",
+        "wrote_nothing",
+    )
+
+    def __init__(self, path: str, options: Options, content: Content) -> None:
+        """Check what can be checked without looking at the disk.
+
+        Raises:
+            ValueError: `path` names nothing; the backup is the destination, or lies inside it or around it.
+            IsADirectoryError: a file was asked for by a path that ends with a slash.
+        """
+        self.state: State = "new"
+        self.destination = Destination(path, accepts_slash=content.accepts_slash)
+        self.options = options
+        self.content = content
+        self.kind: Kind | None = content.kind
+        self.staging: Staging | None = None
+        self.identity: Identity | None = None
+        self.is_complete = False
+        self.extras: list[str] = []
+        self.made_in: Wrapper | None = None
+        self.wrote_nothing = False
+        self._backup = None if options.backup is None else Backup(options.backup, self.destination)
+        self._old: os.stat_result | None = None
+        self._old_fd = -1
+        self._birth_time: tuple[int, int] | None = None
+        self._displaced = False
+        self._commit_started = False
+
+    # Before the block.
+
+    def open(self, neighbours: Neighbours, fds: Descriptors, directories: Directories) -> Any:
+        """Check everything that can be checked, stage, and return what the user fills.
+
+        Args:
+            neighbours: what it is published with.
+            fds: what owns every descriptor.
+            directories: what opens directories.
+        """
+        self.fds = fds
+        self._directories = directories
+        self._is_shared = neighbours.is_shared
+        self._must_exchange = neighbours.is_shared and neighbours.must_exchange
+        destination, options = self.destination, self.options
+        destination.open(directories, parents=options.parents)
+        self._check_destination()
+        if self._is_shared:
+            neighbours.claim(self)
+        if options.sync == "full":
+            required.directory_sync(destination.place, destination.path)
+        self._staged_in = destination.place if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
+        return self.content.begin(self)
+
+    def _check_destination(self) -> None:
+        destination, options = self.destination, self.options
+        status = destination.stat()
+        if status is not None:
+            if not options.overwrite:
+                raise explain.already_exists(destination.path, status, self.kind)
+            if stat.S_ISLNK(status.st_mode) and options.follow_symlinks and self.kind != "symlink":
+                status = destination.follow(self._directories, status)
+            if status is not None:
+                self._check_old(status)
+                required.replaceable(
+                    destination,
+                    status,
+                    exchange=self._must_exchange or self._backup is not None,
+                    skip_mount_check=options.sync == "off",
+                )
+            self._old = status
+        if self._backup is not None:
+            self._backup.open(self._directories, destination, status)
+
+    def _check_old(self, status: os.stat_result) -> None:
+        """Raise if what stands at the destination is not to be replaced by this."""
+        mode = status.st_mode
+        if stat.S_ISLNK(mode):
+            return
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise explain.is_special(self.destination.path, mode)
+        if self.kind is not None and stat.S_ISDIR(mode) != (self.kind == "folder"):
+            raise explain.wrong_kind(self.destination.path, self.kind)
+
+    def _open_tmp_dir(self, tmp_dir: str) -> DestinationDirectory:
+        destination = self.destination
+        if (os.path.realpath(tmp_dir) + "/").startswith(os.path.realpath(destination.path) + "/"):
+            msg = f"tmp_dir {tmp_dir!r} lies inside the destination {destination.path!r}, which is replaced as a whole; choose another"
+            raise ValueError(msg)
+        required.writable(destination)
+        try:
+            return self._directories.open(tmp_dir)
+        except OSError as error:
+            msg = f"tmp_dir {tmp_dir!r} cannot be opened: {error.strerror}"
+            raise OSError(error.errno, msg, destination.path) from error
+
+    @property
+    def old(self) -> os.stat_result | None:
+        """What stood at the destination when it was looked at last."""
+        return self._old
+
+    def keep_old_at(self, path: str) -> None:
+        """Have the version that is replaced kept at a path.
+
+        Raises:
+            OSError: it cannot go there.
+        """
+        self._backup = Backup(path, self.destination)
+        self._backup.open(self._directories, self.destination, self._old)
+
+    # What contents stage with.
+
+    def stage_file(self, mode: int) -> int:
+        """Stage an empty file; return its descriptor."""
+        unnamed = None if self._is_shared else staging.stage_unnamed(self.fds, self._staged_in, mode)
+        options = self.options
+        if not options.overwrite and (options.tmp_dir is not None or unnamed is None):
+            required.new_file(self.destination)
+        if unnamed is None:
+            self.staging = wrapped = Wrapped(self.shared_wrapper(), self.destination.given_name)
+            content = wrapped.make_file(self.fds, mode)
+        else:
+            self.staging = unnamed
+            content = unnamed.content
+            if self._old is not None:
+                # It will get a name before it is published; where a filter refuses locks, that is known now.
+                locks.try_lock_shared(content)
+        status = os.fstat(content)
+        self.identity = status.st_dev, status.st_ino
+        return content
+
+    def stage_folder(self) -> int:
+        """Stage an empty folder; return its descriptor.
+
+        A sibling of the destination, unless it is moved later anyhow (from a tmp_dir, with others), or only files' locks travel.
+        """
+        if self.options.tmp_dir is None and not self._is_shared:
+            if self._staged_in.filesystem.lock_scope != "files":
+                self.staging = sibling = Sibling(self._staged_in)
+                return sibling.make_folder(self.fds)
+            wrapper = self.new_wrapper()
+        else:
+            wrapper = self.shared_wrapper()
+        self.staging = wrapped = Wrapped(wrapper, self.destination.given_name)
+        return wrapped.make_folder(self.fds)
+
+    def new_wrapper(self) -> Wrapper:
+        """Make a staging folder for this entry alone."""
+        return self._prepared(self._staged_in.new_wrapper(self.fds))
+
+    def shared_wrapper(self) -> Wrapper:
+        """Return a staging folder in which the destination's name is free."""
+        return self._prepared(self._staged_in.shared_wrapper(self.fds, self.destination.given_name))
+
+    def _prepared(self, wrapper: Wrapper) -> Wrapper:
+        if self.options.tmp_dir is not None:
+            self.prepare_like_destination(wrapper.fd)
+        return wrapper
+
+    def prepare_like_destination(self, folder: int) -> None:
+        """Have what is made in a folder of a tmp_dir inherit what it would in the destination's directory."""
+        directory = self.destination.fd
+        metadata.prepare_folder(folder, os.fstat(directory), f"/proc/self/fd/{directory}")
+
+    def close_shared_content(self) -> None:
+        """Close a folder that is staged in a wrapper, whose lock is enough: descriptors grow with directories only."""
+        if isinstance(self.staging, Wrapped) and self._is_shared:
+            self.fds.close(self.staging.content)
+            self.staging.content = -1
+
+    @property
+    def staged_path(self) -> str:
+        """A path at which the content is being made."""
+        return self.staged.path
+
+    @property
+    def staged(self) -> Staging:
+        """The staging, which is there."""
+        assert self.staging is not None  # noqa: S101 - nobody asks before it is staged
+        return self.staging
+
+    @property
+    def named(self) -> Sibling | Wrapped:
+        """The staging, which has a name."""
+        assert not isinstance(self.staging, Unnamed | None)  # noqa: S101 - who asks has staged it by name
+        return self.staging
+
+    # After the block.
+
+    def require_same_content(self) -> os.stat_result:
+        """See that the descriptor is still that of the staged file: who closed it may have had its number given to another.
+
+        Returns:
+            its status.
+
+        Raises:
+            OSError: it is not; whatever has the number now is not published.
+        """
+        status = os.fstat(self.staged.content)
+        if (status.st_dev, status.st_ino) != self.identity:
+            msg = (
+                "The descriptor of the staged file was closed during the block, and its number belongs to another file now; "
+                "nothing is published; close the file object, not its descriptor"
+            )
+            raise OSError(errno.EBADF, msg, self.destination.path)
+        return status
+
+    def move_beside(self) -> None:
+        """Bring content that was staged elsewhere, or a folder in its wrapper, to where it is published from."""
+        staged = self.staged
+        from_tmp_dir = self.options.tmp_dir is not None
+        if self.kind == "symlink":
+            self.destination.replace_link()
+            return
+        if self._is_shared:
+            if from_tmp_dir:
+                self._relocate(self._wrapped_beside())
+        elif self.kind == "folder" and isinstance(staged, Wrapped):
+            self._relocate(Sibling(self.destination.place, names.staging_name()))
+
+    def _wrapped_beside(self) -> Wrapped:
+        name = self.destination.given_name
+        return Wrapped(self.destination.place.shared_wrapper(self.fds, name), name)
+
+    def _relocate(self, target: Sibling | Wrapped) -> None:
+        """Move the content to another staging name; copy it there from a tmp_dir on another filesystem."""
+        try:
+            self._move(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV or self.options.tmp_dir is None:
+                raise
+            self._copy_beside(target if isinstance(target, Wrapped) else None)
+
+    def _move(self, target: Sibling | Wrapped) -> None:
+        """Move the content to another staging name, which is known before anything has it."""
+        before, self.staging = self.staged, target
+        try:
+            staging.move(before, target, is_folder=self.kind == "folder")
+        except OSError:
+            self.staging = before
+            raise
+
+    def _copy_beside(self, target: Wrapped | None = None) -> None:
+        """Copy the content to a staging beside its destination; the original goes with its wrapper."""
+        before = self.staged
+        try:
+            if self.kind == "symlink":
+                copy = target or self._wrapped_beside()
+                source, name = self.named.source
+                os.symlink(os.readlink(name, dir_fd=source), copy.inner, dir_fd=copy.wrapper.fd)
+                self.staging = copy
+            elif self.kind == "folder" and self._is_shared:
+                self.staging = wrapped = target or self._wrapped_beside()
+                Transfer().tree(before.content, wrapped.make_folder(self.fds))
+            elif self.kind == "folder":
+                self.staging = sibling = Sibling(self.destination.place)
+                Transfer().tree(before.content, sibling.make_folder(self.fds))
+            else:
+                self._copy_file(before.content, target)
+        except OSError:
+            if isinstance(self.staging, Sibling) and self.staging is not before:
+                self.staging.remove()
+            self.staging = before
+            raise
+        if before.content in self.fds:
+            self.fds.close(before.content)  # its lock would keep us from removing it with its wrapper
+
+    def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
+        place = self.destination.place
+        status = os.fstat(content)
+        mode = stat.S_IRUSR | stat.S_IWUSR
+        copy: Staging | None = None
+        if not self._is_shared and not self._commit_started:
+            copy = staging.stage_unnamed(self.fds, place, mode)
+        if copy is None:
+            copy = target or self._wrapped_beside()
+            copy.make_file(self.fds, mode)
+        self.staging = copy
+        Transfer().file(content, copy.content)
+        metadata.clone(copy.content, status, content)
+        copied = os.fstat(copy.content)
+        self.identity = copied.st_dev, copied.st_ino
+
+    def look_at_destination(self) -> os.stat_result | None:
+        """Return what is about to be replaced, or None.
+
+        Raises:
+            FileAlreadyExistsError: it was written to in place since the block began; it stays as it is.
+        """
+        if not self.options.overwrite:
+            return None
+        before = self._old
+        self._old = old = self.destination.stat()
+        if old is not None and self._was_written_to(before, old):
+            error = explain.changed_by_itself(self.destination.path)
+            self.keep(error)
+            raise error
+        return old
+
+    def _was_written_to(self, before: os.stat_result | None, old: os.stat_result) -> bool:
+        """Say whether the destination itself was written to while the user had a file to write to.
+
+        A rival's version is another inode. The old one's number may have been given to it, but it was made after we looked at
+        the old one, and staged ours; the kernel's clock has ticks of some milliseconds, hence both comparisons.
+        """
+        if not self.content.is_written_by_name or not stat.S_ISREG(old.st_mode):
+            return False
+        if before is None:
+            return self.wrote_nothing and old.st_size > 0
+        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino):
+            return False
+        if old.st_mtime_ns == before.st_mtime_ns and old.st_size == before.st_size:
+            return False
+        theirs = calls.birth_time(self.destination.fd, self.destination.name)
+        ours = calls.birth_time(self.staged.content)
+        if theirs is None or ours is None:
+            return True
+        return theirs < ours and theirs[0] * 10**9 + theirs[1] <= before.st_ctime_ns
+
+    def inherit_metadata(self, default_mode: int | None) -> None:
+        """Give the content the metadata of what it replaces, else the mode that was asked for, else the default one."""
+        old = self.look_at_destination()
+        if self.kind == "symlink":
+            return
+        mode = self.options.permissions
+        if old is not None and not stat.S_ISLNK(old.st_mode):
+            self._check_old(old)
+            self._separate_from_other_names()
+            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode)
+            return
+        if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
+            self._inherit_from_directory()
+        if mode is None:
+            mode = default_mode
+        if mode is not None and mode != stat.S_IMODE(os.fstat(self.staged.content).st_mode):
+            self._separate_from_other_names()
+            os.fchmod(self.staged.content, mode)
+
+    def _separate_from_other_names(self) -> None:
+        """Copy a file that has other names (a hard link to a cache, say): its inode is not ours to change."""
+        if self.kind == "file" and isinstance(self.staging, Wrapped) and os.fstat(self.staging.content).st_nlink > 1:
+            self._copy_file(self.staging.content)
+
+    def _inherit_from_directory(self) -> None:
+        """Give an unnamed file of a tmp_dir the group and ACL that it would have got in the destination's directory."""
+        place = self.destination.place
+        if not (os.fstat(place.fd).st_mode & stat.S_ISGID or metadata.passes_acl_on(place.fd)):
+            return
+        sample = staging.stage_unnamed(self.fds, place, 0o666)
+        if sample is not None:
+            metadata.inherit(self.staged.content, os.fstat(sample.content), sample.content, None)
+            self.fds.close(sample.content)
+
+    def identify(self) -> None:
+        """Remember which inode the complete content is."""
+        if self.kind == "symlink":
+            self.identity = rename.identity(*self.named.source)
+        else:
+            status = os.fstat(self.staged.content)
+            self.identity = status.st_dev, status.st_ino
+
+    def name_before_sync(self) -> None:
+        """Give an unnamed file its staging name where fsync ignores files without one (btrfs)."""
+        if isinstance(self.staging, Unnamed) and self.staging.directory.filesystem.fsync_ignores_unlinked:
+            try:
+                self._move(Sibling(self.destination.place, names.staging_name()))
+            except OSError as error:
+                # Where it cannot be linked, it is copied and synced when it is placed.
+                if error.errno != errno.EXDEV and error.errno not in _LINK_REFUSED:
+                    raise
+
+    # The one instant.
+
+    def require_staged(self) -> None:
+        """See that the complete content is still at its staging name: a program that works beside it may have moved it.
+
+        Raises:
+            NothingStagedError: it is not.
+        """
+        if isinstance(self.staging, Unnamed):
+            return
+        if rename.identity(*self.named.source) != self.identity:
+            msg = "The complete content was removed or replaced by another program; there is nothing to publish"
+            raise NothingStagedError(errno.ENOENT, msg, self.destination.path)
+
+    def place(self, *, undoable: bool, must_exchange: bool) -> None:
+        """Publish: the one instant.
+
+        Args:
+            undoable: whether others are published with it, so that it may have to be undone.
+            must_exchange: whether a file that cannot be exchanged is an error; if not, it is replaced for good.
+
+        Raises:
+            OSError: the kernel's; :meth:`explain` says what it means. What has happened is :meth:`was_placed`'s to say.
+        """
+        self._commit_started = True
+        for _ in range(_ROUNDS):
+            try:
+                self._place(undoable=undoable, must_exchange=must_exchange)
+            except OSError as error:
+                if not self._go_on_after(error):
+                    raise
+            else:
+                return
+        raise OSError(
+            errno.EBUSY, "The destination's directory is removed as fast as it is made", self.destination.path
+        )
+
+    def _go_on_after(self, error: OSError) -> bool:
+        """Prepare the next rung, if there is one: content that cannot be moved or linked is copied beside its destination."""
+        place = self.destination.place
+        if error.errno == errno.ENOENT and self.options.parents and place.was_removed():
+            # An unnamed file does not keep a rival from taking its parents back.
+            self.destination.open(self._directories, parents=True)
+            return True
+        if error.errno == errno.EXDEV and self.staged.directory is not place:
+            self._copy_beside()
+        elif error.errno in _LINK_REFUSED and isinstance(self.staging, Unnamed) and not place.was_removed():
+            self._copy_file(self.staging.content)
+        else:
+            return False
+        if self.kind == "file":
+            self.content.set_metadata(self, None)  # where it was staged first, it may not have been kept
+        if self.options.sync != "off" and self.kind != "symlink":
+            self.name_before_sync()
+            _sync.sync_tree(self.staged.content)
+        return True
+
+    def _place(self, *, undoable: bool, must_exchange: bool) -> None:
+        destination, options = self.destination, self.options
+        kind = self.kind
+        assert kind is not None  # noqa: S101 - known since the content was sealed
+        if isinstance(self.staging, Wrapped):
+            if kind == "folder":
+                self._leave_wrapper()
+            elif undoable and options.overwrite:
+                placing.pin_inode(self.staging)
+        if self._backup is not None:
+            if not self._is_kept():
+                self._move(Sibling(destination.place, names.kept_name()))
+        elif isinstance(self.staging, Unnamed):
+            if not options.overwrite:
+                rename.link_unnamed(self.staging.content, destination.fd, destination.name)
+                return
+            if self._old is None and self._became_new():
+                return
+            self._move(Sibling(destination.place, names.staging_name()))
+        if not options.overwrite:
+            placing.place_new(self.named, destination, kind, undoable=undoable)
+            return
+        exchange = undoable or self._backup is not None
+        if kind == "folder":
+            self._hold_old()
+        try:
+            self._displaced = placing.place_over(
+                self.named, destination, kind, exchange=exchange, replaces_links=not options.follow_symlinks
+            )
+        except OSError as error:
+            if must_exchange or not exchange or kind == "folder" or error.errno not in calls.UNSUPPORTED:
+                raise
+            rename.replace_file(*self.named.source, destination.fd, destination.name)
+
+    def _is_kept(self) -> bool:
+        return isinstance(self.staging, Sibling) and names.is_kept_name(self.staging.name or "")
+
+    def _leave_wrapper(self) -> None:
+        """Move a folder to a name beside its destination, open and locked from here on."""
+        if self.staged.content == -1:
+            staging.open_content(self.fds, self.named)
+        self._move(Sibling(self.destination.place, names.staging_name()))
+
+    def _became_new(self) -> bool:
+        """Publish an unnamed file by one linkat, if nothing stands at the destination: there is nothing to replace then."""
+        try:
+            rename.link_unnamed(self.staged.content, self.destination.fd, self.destination.name)
+        except FileExistsError:
+            return False
+        return True
+
+    def _hold_old(self) -> None:
+        """Lock the folder that is to be replaced: out of sight, a cleaner or a leaving reader could take it for a leftover."""
+        try:
+            self._old_fd = self.fds.open(self.destination.name, REAL_DIRECTORY, dir_fd=self.destination.fd)
+            locks.try_lock_shared(self._old_fd)
+        except OSError:
+            self._old_fd = -1  # there is none, or it cannot be read: then nobody reads it
+
+    def was_placed(self, error: BaseException) -> bool:
+        """Say whether the content was published, though `place` has ended with `error`.
+
+        The kernel's answer says so; but NFS repeats a request whose answer was lost, and then the destination holds our inode.
+        Only an interrupt takes the answer away: then it was published, too, if our staging name is gone and somebody's newer
+        version stands at the destination. A staging name that was merely taken away is no publication.
+        """
+        if not self._commit_started or self.identity is None or self.kind is None:
+            return False
+        here = rename.identity(self.destination.fd, self.destination.name)
+        if here != self.identity:
+            if isinstance(error, OSError) or here is None or here == self._old_identity:
+                return False
+            if isinstance(self.staging, Unnamed):
+                if os.fstat(self.staging.content).st_nlink == 0:
+                    return False
+            elif rename.identity(*self.named.source) == self.identity:
+                return False
+        if not isinstance(self.staging, Unnamed) and rename.identity(*self.named.source) not in {None, self.identity}:
+            try:
+                self._displaced = placing.displaced_entry(
+                    self.named, self.destination, self.kind, replaces_links=not self.options.follow_symlinks
+                )
+            except OSError:
+                return False
+        return True
+
+    @property
+    def _old_identity(self) -> Identity | None:
+        return None if self._old is None else (self._old.st_dev, self._old.st_ino)
+
+    def undo(self, error: BaseException) -> None:
+        """Undo `place`, if it took place; what could not be undone becomes a note of `error`."""
+        path = self.destination.path
+        try:
+            assert self.identity is not None  # noqa: S101 - known since it was complete
+            assert self.kind is not None  # noqa: S101
+            done = self._is_ours() and placing.undo(self.named, self.destination, self.kind, self.identity)
+            self._displaced = False
+            if self.kind == "folder":
+                staging.open_content(self.fds, self.named)
+        except OSError as trouble:
+            error.add_note(f"atomik: {path!r} could not be undone: {trouble}")
+        else:
+            if not done:
+                error.add_note(f"atomik: {path!r} was not undone: somebody else has replaced it meanwhile")
+
+    def _is_ours(self) -> bool:
+        """Say whether what stands at the destination, if it has our inode's number, is our inode."""
+        if self._birth_time is None:
+            return True
+        return self._birth_time == calls.birth_time(self.destination.fd, self.destination.name)
+
+    def explain(self, error: OSError) -> OSError:
+        """Return what an error of the kernel means to the caller; one of ours says it already."""
+        if isinstance(error, AtomikError):
+            return error
+        return placing.placement_error(error, self.destination, self.kind, overwrite=self.options.overwrite)
+
+    # Once it is visible.
+
+    def close_placed(self) -> None:
+        """Let go of a new folder, whose descriptor nothing needs any more; more would not fit where there are many."""
+        if self.kind != "folder" or self._displaced or self._backup is not None:
+            return
+        content = self.staged.content
+        # Its number may be given to a rival's folder from now on, which is to be told from ours if it has to be undone.
+        self._birth_time = calls.birth_time(content)
+        if self._birth_time is not None:
+            remove.unlock_and_reap(content)
+            self.close()
+
+    @property
+    def has_backup(self) -> bool:
+        """Whether the old version is to be kept."""
+        return self._backup is not None and self._displaced
+
+    def keep_old(self) -> list[int]:
+        """Move the old version to its backup; return the directories to be synced.
+
+        Raises:
+            OSError: it could not be moved; the error says where it is.
+        """
+        assert self._backup is not None  # noqa: S101 - who calls has asked
+        directories = self._backup.take(self.named)
+        self._displaced = False
+        return directories
+
+    def drop_older_backup(self) -> None:
+        """Remove the backup that this one has replaced."""
+        if self._backup is not None:
+            self._backup.drop_older()
+
+    def rescue_old(self) -> None:
+        """Move the old version to its backup though its replacement may not be durable, if that was not tried yet."""
+        if self._backup is not None and self._displaced:
+            self._displaced = not self._backup.rescue(self.named)
+
+    @property
+    def holds_old(self) -> bool:
+        """Whether the version that was replaced stands at the staging name."""
+        return self._displaced
+
+    def remove_displaced(self) -> None:
+        """Remove the old version. What must stay is a leftover, not a failure: it is logged."""
+        if not self._displaced or self._backup is not None or not isinstance(self.staging, Sibling):
+            return
+        directory, name = self.staging.source
+        is_held = self._old_fd != -1 and locks.is_named(self._old_fd, directory, name)
+        removal = remove.remove_if_unlocked(directory, name, self._old_fd if is_held else -1)
+        self._displaced = False
+        if removal == "left":
+            import logging
+
+            where = os.path.join(self.staging.directory.path, name)
+            logging.getLogger("atomik").warning(
+                "%s: published, but the old version could not be removed and stays at %s", self.destination.path, where
+            )
+
+    def leave(self) -> None:
+        """Let go of everything: whoever has replaced a folder that we held meanwhile could not remove it."""
+        if self._old_fd != -1:
+            remove.unlock_and_reap(self._old_fd)
+            self.fds.close(self._old_fd)
+            self._old_fd = -1
+        if self.kind == "folder" and self.staged.content in self.fds:
+            remove.unlock_and_reap(self.staged.content)
+        try:
+            self.close()
+        except OSError:
+            pass  # it was synced, or was not to be
+
+    # If nothing is to be published.
+
+    def keep(self, error: OSError) -> None:
+        """Keep finished work that could not be published, under a name that no cleaner touches; `error` then says where."""
+        try:
+            where = f"the finished content is kept as {self._keep()!r}"
+        except OSError as trouble:
+            where = f"the finished content could not be kept either ({trouble.strerror})"
+        error.strerror = f"{error.strerror}; {where}"
+        error.args = (error.errno, error.strerror)  # what is pickled, when a worker process raises it
+
+    def _keep(self) -> str:
+        """Give the content a name that is kept, beside its destination or in the nearest directory that takes it."""
+        staged = self.staged
+        kept = Sibling(staged.directory, names.kept_name())
+        if staged.content == -1 and self.kind != "symlink":
+            staging.open_content(self.fds, self.named)
+        try:
+            staging.move(staged, kept, is_folder=self.kind == "folder")
+        except OSError as error:
+            first = error
+        else:
+            return kept.path
+        folder = staged.directory.path
+        while True:
+            folder, _, name = folder.rstrip("/").rpartition("/")
+            try:
+                place = DestinationDirectory(self.fds.open(folder or "/", DIRECTORY), folder or "/")
+                return self._keep_in(place)
+            except OSError:
+                if not name:
+                    raise first from None
+
+    def _keep_in(self, place: DestinationDirectory) -> str:
+        staged, kept = self.staged, Sibling(place, names.kept_name())
+        try:
+            staging.move(staged, kept, is_folder=self.kind == "folder")
+        except OSError:
+            if self.kind == "symlink":
+                raise
+            directory, name = kept.source
+            if self.kind == "folder":
+                os.mkdir(name, stat.S_IRWXU, dir_fd=directory)
+                Transfer().tree(staged.content, self.fds.open(name, REAL_DIRECTORY, dir_fd=directory))
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                Transfer().file(staged.content, self.fds.open(name, flags, 0o600, dir_fd=directory))
+        return kept.path
+
+    def remove(self) -> str | None:
+        """Remove what is staged; return where something of it had to stay."""
+        staged = self.staging
+        if self._old_fd != -1:
+            remove.unlock_and_reap(self._old_fd)
+        left = isinstance(staged, Sibling) and self._remove_sibling(staged) == "left"
+        self.close()  # its lock would keep us from removing what is still in its wrapper
+        return staged.path if staged is not None and left else None
+
+    def _remove_sibling(self, sibling: Sibling) -> Removal:
+        if sibling.content == -1 and self.identity is not None and rename.identity(*sibling.source) == self.identity:
+            if self.kind != "folder":
+                os.unlink(sibling.source[1], dir_fd=sibling.source[0])
+                return "removed"
+            staging.open_content(self.fds, sibling)
+        return sibling.remove()
+
+    def close(self) -> None:
+        """Close the content's descriptor."""
+        if self.staging is not None and self.staging.content in self.fds:
+            self.fds.close(self.staging.content)
+            self.staging.content = -1
