@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -132,7 +133,12 @@ def complain(message: str, rule: Any) -> None:
         raise StrictError(msg, rule=rule)
     if (rule.name, message) not in _said:
         _said.add((rule.name, message))
-        logger.warning(message)
+        _warn(message)
+
+
+def _warn(message: str) -> None:
+    """Say something that is to be read; a job's own Snakemake is made to say only what is an error."""
+    logger.log(max(logging.WARNING, logger.getEffectiveLevel()), message)
 
 
 def _choose(call: Call, patterns: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -263,7 +269,7 @@ def _settle_direct(call: Call, staging: Staging, outputs: Sequence[Staged], made
         if staged in made and not staged.nested and os.path.lexists(staged.destination):
             place = os.path.join(os.path.dirname(staged.destination), f"atomik-kept-{os.urandom(4).hex()}")
             atomik.copy(staged.destination, place, sync="off")
-            logger.warning(
+            _warn(
                 f"Rule {call.rule.name} made {staged.output} twice, at its final path and at the staged one: what was staged is "
                 f"published; the other is kept as {place}."
             )
@@ -272,7 +278,7 @@ def _settle_direct(call: Call, staging: Staging, outputs: Sequence[Staged], made
 def _keep(call: Call, staging: Staging, reason: str) -> None:
     kept = staging.keep()
     if kept:
-        logger.warning(f"What rule {call.rule.name} has made is kept in {', '.join(kept)} ({reason}).")
+        _warn(f"What rule {call.rule.name} has made is kept in {', '.join(kept)} ({reason}).")
 
 
 def _adopt_from_shadow(shadow_dir: str, staged: Staged) -> None:
