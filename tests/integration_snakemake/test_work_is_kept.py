@@ -168,3 +168,26 @@ def test_a_shadow_rule_may_link_to_a_file_of_its_own(workflow):
     atomic = workflow.run("--latency-wait", "1", fails=True).out
     assert "MissingOutputException" in plain
     assert "MissingOutputException" in atomic
+
+
+def test_outputs_keep_their_places_relative_to_each_other(workflow):
+    """A program that is told the folder above two outputs' folders finds both where they belong, and links among them hold."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            output: atomic("results/tables/a.csv"), atomic("results/plots/a.png"), atomic("links/to_a"), atomic(directory("made"))
+            shell:
+                "results=$(dirname $(dirname {output[0]})); echo csv > $results/tables/a.csv; echo png > $results/plots/a.png; "
+                "echo log > $results/log; ln -sr {output[0]} {output[2]}; mkdir {output[3]}; ln -sr {output[1]} {output[3]}/to_a"
+    """)
+    workflow.run()
+    for name, text in (
+        ("results/tables/a.csv", "csv"),
+        ("results/plots/a.png", "png"),
+        ("results/log", "log"),
+        ("links/to_a", "csv"),
+        ("made/to_a", "png"),
+    ):
+        assert f"{text}\n" == (workflow / name).read_text(), name
+    assert [] == workflow.staged()

@@ -22,7 +22,7 @@ from ._publish import publish
 from ._staging import Staged, Staging, is_special
 from ._sweep import sweep
 
-#: Destinations that a failed job of this process has written to written_directly our back: Snakemake removes these, as ever.
+#: Destinations that a failed job of this process has written to directly: Snakemake removes these, as ever.
 tainted: set[str] = set()
 
 #: By the number of a job: those of its outputs that were staged, or of which it was said that they were not.
