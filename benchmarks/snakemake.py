@@ -80,7 +80,7 @@ def run(place: Path, way: str) -> float:
 
 def measure(case: str, disk: Path | None, rounds: int) -> dict[tuple[str, str], list[float]]:
     """Time every way in turns; return the seconds by way and by whether it was the first run or another."""
-    times: dict[tuple[str, str], list[float]] = {(way, run): [] for way in WAYS for run in ("new", "again")}
+    times: dict[tuple[str, str], list[float]] = {(way, which): [] for way in WAYS for which in ("new", "again")}
     ways = list(WAYS)
     for number in range(rounds):
         for way in ways[number % len(ways) :] + ways[: number % len(ways)]:

@@ -118,7 +118,7 @@ def configure(
             environment ATOMIK_SYNC; ``"full"`` if nobody says.
         tmp_dir: a directory to stage in, such as a node's own fast disk; made if it is missing. From another filesystem
             the finished output is copied beside its destination before it is published. In the environment
-            ATOMIK_SNAKEMAKE_TMP_DIR; beside the destinations' own directories if nobody says.
+            ATOMIK_SNAKEMAKE_TMP_DIR; ``.snakemake/atomik`` in the working directory if nobody says.
         all_outputs: every output of every rule from here on is atomic, flagged or not, in modules, too. In the environment
             ATOMIK_SNAKEMAKE_ALL_OUTPUTS=1.
         strict: an output that is flagged and yet cannot be staged, or was written to directly, is an error, not a warning.
