@@ -216,3 +216,27 @@ def test_a_job_that_ends_after_an_interrupt_is_complete(workflow):
 
     assert "Old but whole" not in out
     assert "Nothing to be done" in out
+
+
+@pytest.mark.leaves_litter
+def test_the_file_that_is_locked_on_a_network_is_no_work_of_the_jobs(workflow):
+    """Where staging folders hold a file to lock (NFS), it is not kept for a result, and an output may bear any name."""
+    workflow.write("""
+        from atomik_core._os.filesystems import Filesystem
+        from snakemake_atomik import atomic
+
+        Filesystem.lock_scope = property(lambda self: "files")
+
+        rule nothing:
+            output: atomic("nothing")
+            shell: "echo {output} > log; exit 1"
+
+        rule names:
+            output: atomic("lock"), atomic(".atomik-lock")
+            shell: "echo 1 > {output[0]}; echo 2 > {output[1]}"
+    """)
+    out = workflow.run("--keep-incomplete", "nothing", fails=True).out
+    assert "is kept in" not in out
+    assert [] == workflow.staged()
+    workflow.run("lock")
+    assert ["1\n", "2\n"] == [(workflow / name).read_text() for name in ("lock", ".atomik-lock")]

@@ -174,7 +174,7 @@ DIRECT = """
     outputflags: atomic
 
     rule all:
-        input: "d/append", "d/folder", "d/literal", "d/run", "d/touched", "d/updated"
+        input: "d/append", "d/folder", "d/literal", "d/run", "d/touched", "d/updated", "d/mention.txt"
 
     rule append:
         output: "d/append"
@@ -199,6 +199,10 @@ DIRECT = """
         output: touch("d/touched")
         shell: "true"
 
+    rule mentions:
+        output: "d/mention.txt"
+        shell: "echo {output} d/mention.txt.tmp other/d/mention.txt d/mention.txt-old > {output}"
+
     rule updated:
         output: update("d/updated")
         params: out=lambda wildcards, output: output[0]
@@ -215,6 +219,7 @@ def test_a_rule_that_never_asks_for_its_output_is_left_to_snakemake(workflow):
         assert {"inner", "more"} < {path.name for path in (workflow / "d/folder").iterdir()}
         assert "x\n" == (workflow / "d/literal").read_text()
         assert (workflow / "d/literal.staged").read_text().startswith(STAGED)
+        assert (workflow / "d/mention.txt").read_text().startswith(STAGED)
         assert "line\n" * count == (workflow / "d/updated").read_text()
         said = re.findall(r"Outputs of rule (\w+) are not staged, and so not atomic: (.*?): its code", out)
         assert {

@@ -19,8 +19,6 @@ from . import _capabilities
 RECORD: Final = ".directory-"
 #: Where in it that is mirrored which lies outside of the working directory, or bears a name that is in use there.
 _OUTSIDE: Final = ".outside"
-#: What Atomik makes in it, on filesystems of a network.
-_LOCK: Final = ".atomik-lock"
 #: A name that nothing has: what a staging folder is locked for is never published.
 _NEVER: Final = ".snakemake-atomik"
 
@@ -85,6 +83,8 @@ class Staging:
         self._made: set[str] = set()
         self._copied: dict[str, set[tuple[str, Version]]] = {}
         self.outputs: dict[str, Staged] = {}
+        #: What Atomik itself makes in a staging folder: a file to lock, on filesystems of a network.
+        self._reserved: set[str] = {_OUTSIDE}
         self._inner = self._open(base)
 
     def add(self, output: str, *, folder: bool | None, absolute: bool) -> Staged:
@@ -137,7 +137,7 @@ class Staging:
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(folder):
                 destination = os.path.join(directory, entry.name)
-                if entry.path in outputs or (folder == self._inner and _is_reserved(entry.name)):
+                if entry.path in outputs or self._is_reserved_at(folder, entry.name):
                     continue
                 if entry.path in self._made or (entry.is_dir(follow_symlinks=False) and os.path.isdir(destination)):
                     # As it would have been in a directory that was there.
@@ -158,11 +158,11 @@ class Staging:
         """Move what was made to directories that nobody sweeps; return these."""
         kept = []
         for inner, above in [(self._inner, self._base), *((inner, above) for above, inner in self._beside.items())]:
-            if any(files for _, _, files in os.walk(inner)):
+            if self._holds_work(inner):
                 place = os.path.join(above, f"atomik-kept-{os.urandom(4).hex()}")
                 os.mkdir(place)
                 for name in os.listdir(inner):
-                    if name == _OUTSIDE or not _is_reserved(name):
+                    if name == _OUTSIDE or not self._is_reserved(name):
                         os.rename(os.path.join(inner, name), os.path.join(place, name))
                 kept.append(place)
         return kept
@@ -183,7 +183,9 @@ class Staging:
         """Make a folder in `directory` that is locked, and removed at the end: of a publication that never comes."""
         home = atomik.path(os.path.join(directory, _NEVER), sync="off")
         self._homes.append(home)
-        return os.fspath(home.open().parent)
+        inner = os.fspath(home.open().parent)
+        self._reserved.update(os.listdir(inner))
+        return inner
 
     def _inside_another(self, destination: str) -> str | None:
         for other in self.outputs.values():
@@ -209,9 +211,23 @@ class Staging:
     def _mirrored(self, destination: str) -> str:
         if destination.startswith(self._workdir + "/"):
             relative = destination[len(self._workdir) + 1 :]
-            if not _is_reserved(relative.partition("/")[0]):
+            if not self._is_reserved(relative.partition("/")[0]):
                 return os.path.join(self._inner, relative)
         return os.path.join(self._inner, _OUTSIDE, destination.lstrip("/"))
+
+    def _is_reserved(self, name: str) -> bool:
+        return name in self._reserved or name.startswith(RECORD)
+
+    def _is_reserved_at(self, folder: str, name: str) -> bool:
+        return folder in {self._inner, *self._beside.values()} and self._is_reserved(name)
+
+    def _holds_work(self, inner: str) -> bool:
+        """Say whether the job has made anything there: links that record directories, and a lock, are ours."""
+        for folder, names, files in os.walk(inner):
+            for name in (*names, *files):
+                if not self._is_reserved_at(folder, name) and not _is_folder(os.path.join(folder, name)):
+                    return True
+        return False
 
     def _record(self, directory: str) -> None:
         """Note, before anything is made there, a directory in which a killed job may leave something.
@@ -220,10 +236,6 @@ class Staging:
         """
         os.symlink(directory, os.path.join(self._inner, f"{RECORD}{len(self._recorded)}"))
         self._recorded.add(directory)
-
-
-def _is_reserved(name: str) -> bool:
-    return name in {_OUTSIDE, _LOCK} or name.startswith(RECORD)
 
 
 def _inherits_the_same(inner: str, directory: str) -> bool:
