@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from integration_snakemake.workflows import Workflow
+from integration_snakemake.workflows import Workflow, need_package
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -101,7 +101,7 @@ SUBMIT = """\
 
 def test_a_clusters_jobs_are_told_whatever_their_environment_is(workflow):
     """The switch travels in the command line of each job; a node where Atomik is missing fails, and does not run plain."""
-    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    need_package("snakemake_executor_plugin_cluster_generic")
     workflow.write('rule:\n    output: "made"\n    shell: "echo {output} > {output}"\n')
     workflow.write(SUBMIT, "submit").chmod(0o755)
     arguments = ("--executor", "cluster-generic", "--jobs", "1", "--cluster-generic-submit-cmd", "./submit")
@@ -235,7 +235,7 @@ def test_a_rule_that_never_asks_for_its_output_is_left_to_snakemake(workflow):
 
 def test_an_output_that_a_storage_plugin_takes_is_named(workflow):
     """With --default-storage-provider nothing is staged, and that is said; it is an error where that is asked for."""
-    pytest.importorskip("snakemake_storage_plugin_fs")
+    need_package("snakemake_storage_plugin_fs")
     workflow.write("""
         from snakemake_atomik import atomic
         rule a:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from support.environments import Environment, wheels
+from support.needs import require
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240
@@ -109,6 +111,12 @@ class Workflow:
         """What lies in the workflow's staging directory."""
         staging = self.path / ".snakemake" / "atomik"
         return sorted(staging.iterdir()) if staging.is_dir() else []
+
+
+def need_package(name: str) -> None:
+    """Go on only if this package of a plugin is installed."""
+    __tracebackhide__ = True
+    require(importlib.util.find_spec(name) is not None, f"needs {name.replace('_', '-')}, which is not installed")
 
 
 def python_of(version: str, pythons: dict[str, Path], factory: pytest.TempPathFactory) -> Path:
