@@ -205,7 +205,7 @@ def _made(call: Call, patterns: dict[str, Any], staging: Staging) -> list[Staged
     """
     outputs = list(staging.outputs.values())
     for staged in outputs:
-        if call.shadow_dir is not None and not os.path.lexists(staged.path):
+        if call.shadow_dir is not None:
             _adopt_from_shadow(call.shadow_dir, staged)
         if is_flagged(patterns[staged.output], "touch") and not os.path.lexists(staged.path):
             _create(staged)
@@ -284,8 +284,18 @@ def _keep(call: Call, staging: Staging, reason: str) -> None:
 def _adopt_from_shadow(shadow_dir: str, staged: Staged) -> None:
     """Take what the rule made in its shadow directory under the final name, which is no less hidden than our path."""
     shadow = os.path.join(shadow_dir, staged.output)
-    if os.path.lexists(shadow) and os.path.realpath(shadow) != os.path.realpath(staged.destination):
+    is_elsewhere = os.path.realpath(shadow) != os.path.realpath(staged.destination)
+    if not os.path.lexists(staged.path) and os.path.lexists(shadow) and is_elsewhere:
         shutil.move(shadow, staged.path)
+    if os.path.islink(staged.path):
+        # As Snakemake does: an absolute link into the shadow directory leads to the same place outside of it.
+        target = os.readlink(staged.path)
+        for root in {os.path.abspath(shadow_dir), os.path.realpath(shadow_dir)}:
+            if target.startswith(f"{root}/"):
+                final = os.path.abspath(target[len(root) + 1 :])
+                os.unlink(staged.path)
+                os.symlink(os.path.relpath(final, os.path.dirname(staged.destination)), staged.path)
+                break
 
 
 def _show_in_shadow(shadow_dir: str, staged: Staged) -> None:
