@@ -63,7 +63,8 @@ class Workflow:
         """Start Snakemake, or a Python file of the workflow that does, as the leader of a process group of its own."""
         command = ["-m", "snakemake"] if program is None else [program]
         process = subprocess.Popen(
-            [self._python, *command, "--cores", "2", "--nocolor", *arguments],
+            # What runs the tests in the background may have Ctrl-C ignored, and a child would inherit that.
+            ["env", "--default-signal=INT", self._python, *command, "--cores", "2", "--nocolor", *arguments],
             cwd=cwd or self.path,
             env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,

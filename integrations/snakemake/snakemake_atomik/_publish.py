@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
@@ -47,14 +48,14 @@ def publish(outputs: Sequence[Staged], *, extras: Sequence[Staged] = (), timesta
                     os.rename(staged.path, path)
     for staged in single:
         if os.path.isdir(staged.path):
-            _take_away(staged.destination)
+            _take_away(staged)
         with atomik.path(
             staged.destination, overwrite=True, follow_symlinks=False, sync=sync, **_publish_options(staged)
         ) as path:
             os.rename(staged.path, path)
     for staged in links:
         if staged.folder:
-            _take_away(staged.destination)
+            _take_away(staged)
         atomik.rename(staged.path, staged.destination, overwrite=True, sync=sync)
 
 
@@ -77,7 +78,17 @@ def _must_be_removed_first(staged: Staged) -> bool:
     return os.path.lexists(staged.destination) and not _capabilities.can_exchange(os.path.dirname(staged.destination))
 
 
-def _take_away(path: str) -> None:
-    """Remove an old directory, if there is one: in one instant, but before the new one is there."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        atomik.remove(path, sync="off")
+def _take_away(staged: Staged) -> None:
+    """Take an old directory from its destination, if there is one: in one instant, but before the new one is there.
+
+    It is removed with the staging folder, where readers that still have a part of it open are given the most time: FUSE lets
+    nobody delete what is open.
+    """
+    path = staged.destination
+    if not os.path.isdir(path) or os.path.islink(path):
+        return
+    try:
+        os.rename(path, os.path.join(os.path.dirname(staged.path), f".replaced-{os.urandom(4).hex()}"))
+    except OSError:  # from another filesystem, or a directory whose mode forbids to move it to another parent
+        with contextlib.suppress(atomik.LeftoverError):
+            atomik.remove(path, sync="off")
