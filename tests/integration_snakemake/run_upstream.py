@@ -66,6 +66,7 @@ SKIP = [
     "generate_unit_tests",
     "HighWorkload",
     "local_git",
+    "run_directive_concurrency",
 ]
 
 
