@@ -253,7 +253,7 @@ class Stage:
 
     def _wrapper(self, entry: Entry) -> Wrapper:
         """Return the staging folder for outputs of this entry's directory."""
-        place = entry.destination.given_place
+        place = entry.destination.given_directory
         if place not in self._wrappers:
             wrapper = entry.new_wrapper()
             self._wrappers[place] = wrapper, os.path.dirname(entry.destination.path.rstrip("/"))
@@ -367,7 +367,11 @@ class Stage:
         missing = [output for output in self._outputs.values() if made[output.key] == "missing"]
         if missing:
             names = ", ".join(repr(output.destination) for output in missing)
-            msg = f"Not made, neither at the staged path nor at the destination: {names}; nothing is published"
+            written = ", ".join(
+                repr(output.destination) for output in self._outputs.values() if made[output.key] == "direct"
+            )
+            rest = f"{written} was written by the program itself, and stays; nothing else" if written else "nothing"
+            msg = f"Not made, neither at the staged path nor at the destination: {names}; {rest} is published"
             raise self._kept(NothingStagedError(errno.ENOENT, msg, missing[0].destination))
         members: Members = {}
         for output in self._outputs.values():
@@ -499,6 +503,8 @@ def stage(
     sync: Sync | None = None,
     tmp_dir: StrPath | None = None,
     parents: bool = True,
+    permissions: int | None = None,
+    backup: StrPath | None = None,
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
@@ -526,6 +532,8 @@ def stage(
         sync: as :func:`atomik.file`'s, for all outputs.
         tmp_dir: a directory to stage in; beside each destination by default.
         parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        permissions: as :func:`atomik.path`'s, for all outputs, but not for what is made beside them.
+        backup: as :func:`atomik.path`'s, for a stage with one output.
         extras: what becomes of what is made beside the outputs: ``"publish"``: it is published beside the destinations, and
             replaces what a direct run would have replaced; ``"refuse"``: an error, and everything is kept; ``"discard"``: it
             is dropped.
@@ -542,6 +550,14 @@ def stage(
     instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened.
     """
     options = Options(
-        overwrite=overwrite, sync=resolve_level(sync), tmp_dir=tmp_dir, parents=parents, follow_symlinks=True
+        overwrite=overwrite,
+        sync=resolve_level(sync),
+        tmp_dir=tmp_dir,
+        parents=parents,
+        permissions=permissions,
+        backup=backup,
     )
+    if backup is not None and len(outputs) > 1:
+        msg = f"backup keeps one version, and there are {len(outputs)} outputs; stage without it, or publish one folder"
+        raise ValueError(msg)
     return Stage(outputs, options, extras, strict=strict)

@@ -1,14 +1,15 @@
-"""`atomic_tmp` for pytest: prove that code is crash-safe. Its types are here, for annotations."""
+"""`atomic_tmp` and `atomic_tmp_factory` for pytest. Their types are here, for annotations."""
 
 # Not typing's: pytest imports this package at its start, used or not. Type checkers know the name.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp as AtomicTmp
-    from ._crashes import Crash as Crash
+    from ._crash._crash import Crash as Crash
+    from ._factory import AtomicTmpFactory as AtomicTmpFactory
 else:
-    _HOMES = {"AtomicTmp": "_atomic_tmp", "Crash": "_crashes"}
-    __all__ = ["AtomicTmp", "Crash"]
+    _HOMES = {"AtomicTmp": "_atomic_tmp", "AtomicTmpFactory": "_factory", "Crash": "_crash._crash"}
+    __all__ = ["AtomicTmp", "AtomicTmpFactory", "Crash"]
 
     def __getattr__(name: str) -> object:
         home = _HOMES.get(name)
