@@ -8,39 +8,40 @@ import stat
 import time
 from pathlib import Path
 
-from ._os.names import kept_name
+from ._os import remove, rename
+from ._os.names import is_removed_file, kept_name
 from ._os.sync import resolve_level
 from ._plugins import hooks
 from ._publish import work
 from ._publish.claims import Claims
-from ._publish.content import EXTRAS, MadeContent, StagedContent
-from ._publish.entry import Entry
+from ._publish.content import EXTRAS, StagedContent
 from ._publish.options import Options
 from ._publish.publication import Publication, public_names
-from ._publish.staging import Wrapped
 from ._publish.transaction import Transaction
-from .errors import DirectWriteError, ExtrasError, NothingStagedError
+from .errors import DirectWriteError, ExtrasError, FileAlreadyExistsError, NothingStagedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any, Final, Literal, Self, TypeAlias
 
     from ._os.levels import Sync
     from ._publish.content import Extras
     from ._publish.destination import DestinationDirectory
-    from ._publish.entry import State
+    from ._publish.entry import Entry, State
     from ._publish.options import StrPath
     from ._publish.staging import Wrapper
     from ._publish.transaction import Members
+    from ._publish.work import Found
 
     #: What has become of an output: it went through the stage; the program wrote to its destination itself; it stays as it was,
     #: since the program did not change the copy of it; the program made nothing.
     Outcome: TypeAlias = Literal["published", "direct", "unchanged", "missing"]
 
-#: How many seconds a tick of a filesystem's clock lasts, about.
+#: How many seconds a tick of a filesystem's clock lasts, about; and how long to wait for one at most (FAT's last two seconds).
 _TICK: Final = 0.004
+_LONGEST_TICK: Final = 0.05
 
 
 class StageReport:
@@ -68,30 +69,125 @@ class StageReport:
 class _Output:
     """One output: where it is to be, and where it is made."""
 
-    __slots__ = ("copied_at", "destination", "is_folder", "key", "member", "outer", "relative")
+    __slots__ = ("destination", "followed", "is_folder", "key", "member", "opened_at", "outer", "path", "relative")
 
     def __init__(self, key: Hashable, destination: str) -> None:
         self.key = key
         self.is_folder = destination.endswith("/")
         self.destination = destination
+        #: The same, whatever the working directory is later.
+        self.path = os.path.join(os.getcwd(), destination)
         #: The output that it lies in, and its path from there.
         self.outer: _Output | None = None
         self.relative = ""
         #: Its publication, if it does not lie in another one.
         self.member: Publication[Any] | None = None
-        #: When the old version was copied to the staged path, by the filesystem's clock; None if it was not.
-        self.copied_at: int | None = None
+        #: The symbolic link at the destination that was followed.
+        self.followed: tuple[int, int] | None = None
+        #: What is changed at the destination from then on is the program's doing, or a rival's; by the destination's clock.
+        self.opened_at = 0
+
+    @property
+    def top(self) -> _Output:
+        """The outermost output that it lies in, or itself."""
+        return self if self.outer is None else self.outer.top
+
+    @property
+    def inner(self) -> str:
+        """Its path in the staging folder."""
+        return self.entry.destination.given_name if self.outer is None else f"{self.outer.inner}/{self.relative}"
 
     @property
     def entry(self) -> Entry:
-        assert self.member is not None  # noqa: S101 - of an output that lies in none, once the stage is open
-        return self.member._entry
+        """What is published, itself or with what it lies in."""
+        member = self.top.member
+        assert member is not None  # noqa: S101 - once the stage is open
+        return member._entry
 
-    @property
-    def staged(self) -> str:
-        if self.outer is not None:
-            return os.path.join(self.outer.staged, self.relative)
-        return self.entry.staged_path
+
+class _Place:
+    """The staging folder for the outputs of one directory, and what the stage itself has put there.
+
+    Attributes:
+        wrapper: the staging folder.
+        path: its path.
+        entry: the first of those outputs.
+        made: the folders that were made for outputs that lie in others, as paths from the staging folder.
+        copied: when each old version was copied there, by the filesystem's clock.
+    """
+
+    __slots__ = ("copied", "entry", "made", "path", "wrapper")
+
+    def __init__(self, wrapper: Wrapper, entry: Entry) -> None:
+        self.wrapper = wrapper
+        self.path = wrapper.path  # the working directory of this moment counts
+        self.entry = entry
+        self.made: set[str] = set()
+        self.copied: dict[str, int] = {}
+
+    def find(self, output: _Output) -> Found:
+        """Say whether an output was made, or only what we have put there is there."""
+        return work.find(self.wrapper.fd, output.inner, self.made, self.copied)
+
+    def is_link(self, output: _Output) -> bool:
+        """Say whether a symbolic link was made."""
+        return stat.S_ISLNK(os.stat(output.inner, dir_fd=self.wrapper.fd, follow_symlinks=False).st_mode)
+
+    def make_way(self, output: _Output) -> None:
+        """Make the folders in which an output lies that lies in another one."""
+        path = ""
+        for name in output.inner.split("/")[:-1]:
+            path = os.path.join(path, name)
+            try:
+                os.mkdir(path, dir_fd=self.wrapper.fd)
+            except FileExistsError:
+                continue
+            self.made.add(path)
+
+    def clear(self, path: str) -> None:
+        """Remove the folders that we made at a path and in it, as far as nothing is in them."""
+        made = {each for each in self.made if f"{each}/".startswith(f"{path}/")}
+        work.remove_unused(self.wrapper.fd, made)
+        self.made -= made
+
+    def extras(self) -> list[str]:
+        """Return the names of what was made beside the outputs."""
+        return [name for name in self.wrapper.entries() if name not in self.wrapper.taken and not is_removed_file(name)]
+
+    def next_tick(self) -> int:
+        """Return a moment after all that was done so far, in nanoseconds by the filesystem's clock.
+
+        What is done from now on has this time or a later one, though the clock ticks once in some milliseconds only.
+        """
+        first = now = self.wrapper.touch()
+        give_up = time.monotonic() + _LONGEST_TICK
+        while now == first and time.monotonic() < give_up:
+            time.sleep(_TICK / 4)
+            now = self.wrapper.touch()
+        return now
+
+
+class _Places:
+    """The staging folders, by the directories of the outputs. It knows nothing of the stage, which is no cycle then."""
+
+    __slots__ = ("_by_directory",)
+
+    def __init__(self) -> None:
+        self._by_directory: dict[DestinationDirectory, _Place] = {}
+
+    def __iter__(self) -> Iterator[_Place]:
+        return iter(self._by_directory.values())
+
+    def of(self, entry: Entry) -> _Place:
+        """Return that of an output's directory."""
+        return self._by_directory[entry.destination.given_directory]
+
+    def wrapper(self, entry: Entry) -> Wrapper:
+        """Return the staging folder for an output, made if there is none for its directory yet."""
+        directory = entry.destination.given_directory
+        if directory not in self._by_directory:
+            self._by_directory[directory] = _Place(entry.new_wrapper(), entry)
+        return self._by_directory[directory].wrapper
 
 
 class Stage:
@@ -103,14 +199,13 @@ class Stage:
     """
 
     __slots__ = (
-        "__weakref__", "_extras", "_made", "_marker", "_options", "_outputs", "_report", "_strict", "_transaction",
-        "_was_opened", "_wrappers",
+        "__weakref__", "_extras", "_options", "_outputs", "_places", "_report", "_strict", "_transaction", "_was_opened",
     )  # fmt: skip
 
     def __init__(
         self, outputs: Mapping[Any, StrPath] | Sequence[StrPath], options: Options, extras: Extras, *, strict: bool
     ) -> None:
-        if isinstance(outputs, str | bytes):
+        if isinstance(outputs, str | bytes | os.PathLike):
             msg = f"outputs is {outputs!r}; it takes a mapping or a sequence of paths, such as [{outputs!r}]"
             raise TypeError(msg)
         if extras not in EXTRAS:
@@ -123,10 +218,7 @@ class Stage:
         self._outputs = {key: _Output(key, os.fsdecode(path)) for key, path in pairs}
         self._report = StageReport()
         self._was_opened = False
-        self._wrappers: dict[DestinationDirectory, tuple[Wrapper, str]] = {}
-        #: The folders that we made in wrappers for outputs that lie in others, as paths from the wrapper.
-        self._made: dict[Wrapper, set[str]] = {}
-        self._marker = 0
+        self._places = _Places()
         self._transaction = Transaction(options.sync, is_shared=True, must_exchange=False)
         self._nest()
 
@@ -138,7 +230,7 @@ class Stage:
         """
         by_path: dict[str, _Output] = {}
         for output in self._outputs.values():
-            path = os.path.abspath(output.destination)
+            path = os.path.normpath(output.path)
             if path in by_path:
                 msg = f"{output.destination!r} is the destination of two outputs; each is made once"
                 raise ValueError(msg)
@@ -147,7 +239,7 @@ class Stage:
             above = os.path.dirname(path)
             while above != os.path.dirname(above) and above not in by_path:
                 above = os.path.dirname(above)
-            if above in by_path:
+            if above in by_path and above != path:
                 output.outer = by_path[above]
                 output.relative = os.path.relpath(path, above)
 
@@ -173,10 +265,10 @@ class Stage:
             ValueError: the stage is not open.
         """
         output = self._outputs[key]
-        if not self._was_opened:
-            msg = "nothing is staged yet: use the stage with `with`, or open() it"
+        if self.state != "open":
+            msg = f"nothing is staged: the stage is {self.state}; use it with `with`, or open() it"
             raise ValueError(msg)
-        return Path(output.staged)
+        return Path(self._place(output).path, output.inner)
 
     def destination(self, key: Any) -> Path:
         """The path that this output is published to, as it was given."""
@@ -184,8 +276,8 @@ class Stage:
 
     def old(self, key: Any) -> Path | None:
         """The path of the version that is there now, which can be read until the new one takes its place; None if none is."""
-        path = Path(self._outputs[key].destination)
-        return path if os.path.lexists(path) else None
+        output = self._outputs[key]
+        return Path(output.destination) if os.path.lexists(output.path) else None
 
     def copy_old(self, key: Any) -> Path:
         """Copy the version that is there now to the staged path, for a program that changes it; return the staged path.
@@ -195,13 +287,20 @@ class Stage:
         Raises:
             FileNotFoundError: there is no version yet.
             OSError: it cannot be copied.
+            ValueError: the stage is not open.
         """
         from ._copy import copy
 
         output = self._outputs[key]
         staged = self.staged(key)
-        copy(output.destination, staged, sync="off")
-        output.copied_at = self._next_tick()
+        place = self._place(output)
+        place.clear(output.inner)
+        try:
+            with hooks.hooks_suppressed():
+                copy(output.path.rstrip("/"), staged, sync="off")
+        finally:
+            self._make_ways()
+        place.copied[output.inner] = place.next_tick()
         return staged
 
     @property
@@ -237,72 +336,49 @@ class Stage:
         try:
             for output in self._outputs.values():
                 if output.outer is None:
-                    content = StagedContent(self._wrapper, is_folder=output.is_folder)
+                    content = StagedContent(self._places.wrapper, is_folder=output.is_folder)
                     output.member = Publication(output.destination, self._options, content, self._transaction)
                     claims.claim(output.entry)
                     output.member.open()
-            for output in self._outputs.values():
-                if output.outer is not None:
-                    self._make_way(output)
-            if any(output.member is not None and output.entry.old is not None for output in self._outputs.values()):
-                self._marker = self._next_tick()
+                    output.followed = _followed_link(output.entry)
+            self._make_ways()
+            self._look_at_clocks()
         except BaseException as error:
             self._drop(error)
             raise
         return self
 
-    def _wrapper(self, entry: Entry) -> Wrapper:
-        """Return the staging folder for outputs of this entry's directory."""
-        place = entry.destination.given_directory
-        if place not in self._wrappers:
-            wrapper = entry.new_wrapper()
-            self._wrappers[place] = wrapper, os.path.dirname(entry.destination.path.rstrip("/"))
-            self._made[wrapper] = set()
-        return self._wrappers[place][0]
+    def _look_at_clocks(self) -> None:
+        """See from when on a change of what stands at a destination is the program's, by the destination's own clock."""
+        tops = [output for output in self._outputs.values() if output.outer is None]
+        has_old = any(output.entry.old is not None for output in tops)
+        now = {place: place.next_tick() if has_old else place.wrapper.touch() for place in self._places}
+        for output in tops:
+            place, destination, old = self._place(output), output.entry.destination, output.entry.old
+            if os.fstat(place.wrapper.fd).st_dev == os.fstat(destination.fd).st_dev:
+                output.opened_at = now[place]
+            elif old is not None and stat.S_ISDIR(old.st_mode):
+                output.opened_at = work.latest_change(destination.fd, destination.name) + 1
 
-    def _make_way(self, output: _Output) -> None:
-        """Make the folders in which an output lies that lies in another one."""
-        top, inner = output, ""
-        while top.outer is not None:
-            inner = os.path.join(top.relative, inner)
-            top = top.outer
-        wrapper = self._wrapped(top).wrapper
-        path = self._wrapped(top).inner
-        for name in ["", *os.path.dirname(inner.rstrip("/")).split("/")]:
-            path = os.path.join(path, name) if name else path
-            try:
-                os.mkdir(path, dir_fd=wrapper.fd)
-            except FileExistsError:
-                continue
-            self._made[wrapper].add(path)
+    def _make_ways(self) -> None:
+        for output in self._outputs.values():
+            if output.outer is not None:
+                self._place(output).make_way(output)
 
-    @staticmethod
-    def _wrapped(output: _Output) -> Wrapped:
-        staging = output.entry.staging
-        assert isinstance(staging, Wrapped)  # noqa: S101 - its content has staged it so
-        return staging
-
-    def _next_tick(self) -> int:
-        """Return a moment after all that was done so far, in nanoseconds by the clock of the filesystem that is staged on.
-
-        What is done from now on has this time or a later one, though its clock ticks once in some milliseconds only.
-        """
-        for wrapper, _ in self._wrappers.values():
-            first = wrapper.touch()
-            while (now := wrapper.touch()) == first:
-                time.sleep(_TICK / 4)
-            return now
-        return 0
+    def _place(self, output: _Output) -> _Place:
+        return self._places.of(output.entry)
 
     def publish(self) -> None:
         """Publish every output, and what was made beside them. Repeated, it does nothing.
 
         Raises:
             NothingStagedError: an output was not made, neither at its staged path nor at its destination; the message names
-                those, and says where the others are kept.
+                those, and says where everything else is kept.
             ExtrasError: something was made beside the outputs, and `extras` is ``"refuse"``; everything is kept.
             DirectWriteError: a program wrote to a destination itself, and `strict` is true; everything is kept.
-            NotADirectoryError: a file was made where a folder was asked for by a slash.
+            IsADirectoryError, NotADirectoryError: a folder stands there and a file was made, or the reverse; a file was made
+                where a folder was asked for by a slash. Everything is kept.
+            FileAlreadyExistsError: a rival was first, and `overwrite` is false.
             NotDurableError: all are published, but the sync of a directory failed.
             OSError: one could not be synced or published; nothing is, and what is finished is kept, as the error says.
             ValueError: it was never opened, or has been discarded.
@@ -312,15 +388,26 @@ class Stage:
         if self.state != "open":
             msg = f"the stage cannot be published: it is {self.state}"
             raise ValueError(msg)
+        kept: dict[Hashable, Path] = {}
+        extras: list[Entry] = []
         try:
-            members = self._look()
-            extras = self._adopt_extras()
+            members = self._find_members(kept)
+            extras += self._adopt_extras()
+            members.update(dict.fromkeys(extras))
+            for entry, member in members.items():
+                self._transaction.complete(entry, member)
         except BaseException as error:
+            if isinstance(error, OSError):
+                self._keep_all(error)
             self._drop(error)
             raise
-        members.update(dict.fromkeys(extras))
-        self._transaction.commit(members)
-        self._report.extras = tuple(Path(entry.destination.path) for entry in extras)
+        try:
+            self._transaction.commit(members)
+        finally:
+            if self._transaction.end == "published":
+                self._report.extras = tuple(Path(entry.destination.path) for entry in extras)
+                self._report.kept = kept
+                self._warn_of_direct_writes()
 
     def discard(self) -> None:
         """Remove what is staged and publish nothing. Repeated, or after `publish`, it does nothing."""
@@ -355,141 +442,164 @@ class Stage:
 
     # What the program has made.
 
-    def _look(self) -> Members:
-        """Find out what has become of each output; return those that are to be published."""
-        made = self._report.outputs
+    def _find_members(self, kept: dict[Hashable, Path]) -> Members:
+        """Find out what has become of each output; return those that are to be published.
+
+        Args:
+            kept: receives where the version of each destination that a program wrote to, too, will be kept.
+
+        Raises:
+            OSError: what is wrong with what was made.
+        """
+        outcomes = self._report.outputs
         for output in self._outputs.values():
             if output.outer is None:
-                made[output.key] = self._outcome(output)
+                outcomes[output.key] = self._outcome(output, kept)
         for output in self._outputs.values():
             if output.outer is not None:
-                made[output.key] = self._inner_outcome(output)
-        missing = [output for output in self._outputs.values() if made[output.key] == "missing"]
-        if missing:
-            names = ", ".join(repr(output.destination) for output in missing)
-            msg = f"Not made, neither at the staged path nor at the destination: {names}; nothing is published"
-            raise self._kept(NothingStagedError(errno.ENOENT, msg, missing[0].destination))
+                outcomes[output.key] = self._inner_outcome(output)
+        self._refuse_missing()
+        if self._strict:
+            self._refuse_direct_writes(kept)
         members: Members = {}
         for output in self._outputs.values():
             if output.member is None:
                 continue
-            if made[output.key] == "published":
+            if outcomes[output.key] == "published":
                 members[output.entry] = output.member
             else:
                 self._transaction.drop(output.entry, output.member, None)
-        direct = [output for output in self._outputs.values() if made[output.key] == "direct"]
-        if direct:
-            self._report_direct(direct)
-        for wrapper, paths in self._made.items():
-            work.remove_unused(wrapper.fd, paths)
+        for output in [self._outputs[key] for key in kept]:
+            self._keep_direct(output, kept)
         return members
 
-    def _outcome(self, output: _Output) -> Outcome:
-        entry, staging = output.entry, self._wrapped(output)
-        is_there = os.path.lexists(staging.path)
-        if is_there and staging.inner in self._made[staging.wrapper]:
-            is_there = work.holds_more_than(staging.wrapper.fd, staging.inner, self._made[staging.wrapper])
-        is_copy = is_there and output.copied_at is not None
-        if is_copy and output.copied_at is not None:
-            is_there = work.is_newer(staging.wrapper.fd, staging.inner, output.copied_at)
-        is_direct = work.was_changed(entry.destination, entry.old, self._marker)
-        if is_there:
-            if is_direct:
-                self._keep_direct(output)
-            return "published"
-        if is_direct:
+    def _keep_direct(self, output: _Output, kept: dict[Hashable, Path]) -> None:
+        """See that what the program wrote to the destination is kept when the staged version replaces it."""
+        if not self._options.overwrite:
+            msg = (
+                "Something stands at the destination that was not there when the stage was opened, and it was made at the "
+                "staged path, too; nothing is published; pass overwrite=True to replace what is there"
+            )
+            raise FileAlreadyExistsError(errno.EEXIST, msg, output.destination)
+        where = Path(output.destination).with_name(kept_name())
+        if output.entry.keep_old_at(os.fspath(where)):
+            kept[output.key] = where
+        else:
+            del kept[output.key]
+
+    def _outcome(self, output: _Output, kept: dict[Hashable, Path]) -> Outcome:
+        """Say what has become of an output that lies in no other one."""
+        entry, place = output.entry, self._place(output)
+        found = place.find(output)
+        if output.followed is not None and found == "work" and place.is_link(output):
+            return "published"  # it takes the place of the link, whatever has become of that; what that led to stays
+        change = work.change_of(entry.destination, entry.old, output.opened_at)
+        if output.followed is not None and _followed_link(entry) != output.followed:
+            if found == "work":
+                msg = (
+                    "The symbolic link at the destination was replaced by itself, and something was made at the staged path, too; "
+                    "nothing is published, and the link stays as it is now"
+                )
+                raise DirectWriteError(errno.EEXIST, msg, output.destination)
             return "direct"
-        return "unchanged" if is_copy else "missing"
+        if found == "work":
+            if change == "written":
+                kept[output.key] = Path()
+            return "published"
+        if change == "written" or (change == "replaced" and found == "nothing"):
+            return "direct"
+        return "unchanged" if found == "copy" else "missing"
 
     def _inner_outcome(self, output: _Output) -> Outcome:
         """Say what has become of an output that lies in another: it shares its fate, if it is there."""
-        top = output
-        while top.outer is not None:
-            top = top.outer
-        fate = self._report.outputs[top.key]
+        fate = self._report.outputs[output.top.key]
         if fate == "published":
-            return "published" if os.path.lexists(output.staged) else "missing"
-        return fate if os.path.lexists(output.destination) else "missing"
+            is_there = rename.identity(self._place(output).wrapper.fd, output.inner) is not None
+        else:
+            is_there = os.path.lexists(output.path)
+        return fate if is_there else "missing"
 
-    def _keep_direct(self, output: _Output) -> None:
-        """See that what the program wrote to the destination is kept when the staged version replaces it."""
-        entry = output.entry
-        if self._strict:
+    def _refuse_missing(self) -> None:
+        missing = [output for output in self._outputs.values() if self._report.outputs[output.key] == "missing"]
+        if missing:
+            names = ", ".join(repr(output.destination) for output in missing)
+            written = ", ".join(map(repr, self._direct()))
+            rest = f"{written} was written by the program itself, and stays; nothing else" if written else "nothing"
+            msg = f"Not made where it was to be: {names}; {rest} is published"
+            raise NothingStagedError(errno.ENOENT, msg, missing[0].destination)
+
+    def _refuse_direct_writes(self, kept: Iterable[Hashable]) -> None:
+        direct = [*self._direct(), *(self._outputs[key].destination for key in kept)]
+        if direct:
             msg = (
-                "A program wrote to the destination itself, and to the staged path, too; nothing is published, and the "
-                "destination is left as the program left it"
+                f"A program wrote to a destination itself, which was not atomic: {', '.join(map(repr, direct))}; it stays as "
+                "the program left it, and nothing is published"
             )
-            raise self._kept(DirectWriteError(errno.EEXIST, msg, output.destination))
-        path = os.path.join(os.path.dirname(output.destination.rstrip("/")), kept_name())
-        entry.look_at_destination()
-        entry.keep_old_at(path)
-        self._report.kept[output.key] = Path(path)
-        self._warn(
-            f"{output.destination}: a program wrote to it itself, which was not atomic, and to the staged path, too: that is "
-            f"published, and what it replaces is kept as {path}"
-        )
+            raise DirectWriteError(errno.EEXIST, msg, direct[0])
 
-    def _report_direct(self, outputs: list[_Output]) -> None:
-        names = ", ".join(output.destination for output in outputs)
-        if self._strict:
-            msg = f"A program wrote to a destination itself, which was not atomic: {names}; nothing is published"
-            raise self._kept(DirectWriteError(errno.EEXIST, msg, outputs[0].destination))
-        self._warn(f"{names}: a program wrote to it itself; it stays as it is, and was not published atomically")
+    def _direct(self) -> list[str]:
+        return [output.destination for output in self._outputs.values() if self._report.outputs[output.key] == "direct"]
 
-    @staticmethod
-    def _warn(message: str) -> None:
+    def _warn_of_direct_writes(self) -> None:
+        direct = self._direct()
+        if not direct and not self._report.kept:
+            return
         import logging
 
-        logging.getLogger("atomik").warning(message)
+        logger = logging.getLogger("atomik")
+        if direct:
+            names = ", ".join(direct)
+            logger.warning(
+                "%s: a program wrote to it itself; it stays as it is, and was not published atomically", names
+            )
+        for key, where in self._report.kept.items():
+            logger.warning(
+                "%s: a program wrote to it itself, which was not atomic, and to the staged path, too: that is published, and "
+                "what it has replaced is kept as %s",
+                self._outputs[key].destination,
+                where,
+            )
 
-    def _kept(self, error: OSError) -> OSError:
-        """Keep everything that was staged; return the error, which says where."""
-        for wrapper, _ in self._wrappers.values():
-            work.remove_unused(wrapper.fd, self._made[wrapper])
-            if wrapper.entries():
-                wrapper.keep(error)
-        return error
+    def _keep_all(self, error: OSError) -> None:
+        """Keep everything that the program has made; `error` then says where."""
+        for place in self._places:
+            for path in place.copied:
+                if work.find(place.wrapper.fd, path, (), place.copied) == "copy":
+                    remove.remove_if_unlocked(place.wrapper.fd, path)
+            work.remove_unused(place.wrapper.fd, place.made)
+        self._transaction.keep_staged(error)
 
-    def _adopt_extras(self) -> list[Entry]:
+    def _adopt_extras(self) -> Iterator[Entry]:
         """Make entries of what was made beside the outputs.
 
         Raises:
             ExtrasError: there is something, and that is refused.
+            OSError: what is wrong with where one is to be.
         """
-        found = [
-            (wrapper, name, folder)
-            for wrapper, folder in self._wrappers.values()
-            for name in sorted(set(wrapper.entries()) - wrapper.taken)
-        ]
+        found = {place: extras for place in self._places if (extras := place.extras())}
         if not found or self._extras == "discard":
-            return []
+            return
         if self._extras == "refuse":
-            names = ", ".join(repr(os.path.join(folder, name)) for _, name, folder in found)
-            msg = (
-                f"More was made than the outputs, and nothing is published: {names}; pass extras='publish' to publish it "
-                "beside them, or extras='discard' to drop it"
-            )
-            raise self._kept(ExtrasError(errno.EEXIST, msg, os.path.join(found[0][2], found[0][1])))
-        return [
-            entry for wrapper, name, folder in found for entry in self._adopt(wrapper, name, os.path.join(folder, name))
-        ]
-
-    def _adopt(self, wrapper: Wrapper, name: str, path: str) -> list[Entry]:
-        """Make an entry of an extra; of a folder that is there already, one of each thing in it, as a direct run would have."""
-        staged = os.path.join(wrapper.path, name)
-        if stat.S_ISDIR(os.lstat(staged).st_mode) and os.path.isdir(path) and not os.path.islink(path):
-            return [
-                entry
-                for inner in sorted(os.listdir(staged))
-                for entry in self._adopt(wrapper, wrapper.lift(f"{name}/{inner}"), os.path.join(path, inner))
+            paths = [
+                os.path.join(os.path.dirname(place.entry.destination.path.rstrip("/")), name)
+                for place, extras in found.items()
+                for name in sorted(extras)
             ]
-        return [self._entry_of(wrapper, name, path)]
+            msg = (
+                f"More was made than the outputs, and nothing is published: {', '.join(map(repr, paths))}; "
+                "pass extras='publish' to publish it beside them, or extras='discard' to drop it"
+            )
+            raise ExtrasError(errno.EEXIST, msg, paths[0])
+        for place, extras in found.items():
+            yield from self._transaction.adopt(place.wrapper, extras, place.entry.destination.path, place.entry)
 
-    def _entry_of(self, wrapper: Wrapper, name: str, path: str) -> Entry:
-        options = Options(overwrite=True, sync=self._options.sync, parents=True)
-        entry = Entry(path, options, MadeContent(Wrapped(wrapper, name)))
-        self._transaction.adopt(entry)
-        return entry
+
+def _followed_link(entry: Entry) -> tuple[int, int] | None:
+    """Return which symbolic link stands at the path that was given, if one was followed from there."""
+    destination = entry.destination
+    if not destination.is_followed:
+        return None
+    return rename.identity(destination.given_directory.fd, destination.given_name)
 
 
 def stage(
@@ -499,6 +609,8 @@ def stage(
     sync: Sync | None = None,
     tmp_dir: StrPath | None = None,
     parents: bool = True,
+    permissions: int | None = None,
+    backup: StrPath | None = None,
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
@@ -526,6 +638,8 @@ def stage(
         sync: as :func:`atomik.file`'s, for all outputs.
         tmp_dir: a directory to stage in; beside each destination by default.
         parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        permissions: as :func:`atomik.path`'s, for all outputs, but not for what is made beside them.
+        backup: as :func:`atomik.path`'s, for a stage with one output.
         extras: what becomes of what is made beside the outputs: ``"publish"``: it is published beside the destinations, and
             replaces what a direct run would have replaced; ``"refuse"``: an error, and everything is kept; ``"discard"``: it
             is dropped.
@@ -542,6 +656,14 @@ def stage(
     instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened.
     """
     options = Options(
-        overwrite=overwrite, sync=resolve_level(sync), tmp_dir=tmp_dir, parents=parents, follow_symlinks=True
+        overwrite=overwrite,
+        sync=resolve_level(sync),
+        tmp_dir=tmp_dir,
+        parents=parents,
+        permissions=permissions,
+        backup=backup,
     )
+    if backup is not None and len(outputs) > 1:
+        msg = f"backup keeps one version, and there are {len(outputs)} outputs; stage without it, or publish one folder"
+        raise ValueError(msg)
     return Stage(outputs, options, extras, strict=strict)

@@ -39,12 +39,9 @@ def symlink(
         FileNotFoundError: the parent directory is missing.
         ValueError: `path` ends in ``.`` or ``..``; `target` is empty.
         NotDurableError: published, but the sync of its directory failed.
+        UnsupportedFilesystemError: the filesystem has no symbolic links (FAT).
         OSError: whatever else the kernel says, such as ENAMETOOLONG for a long `target`.
     """
-    text = os.fsdecode(target)
-    if not text:
-        msg = "a symbolic link has to point somewhere: target is empty"
-        raise ValueError(msg)
     options = Options(overwrite=overwrite, sync=sync, parents=parents, follow_symlinks=False)
-    with Publication[None](os.fsdecode(path), options, SymlinkContent(text)):
+    with Publication[None](os.fsdecode(path), options, SymlinkContent(os.fsdecode(target))):
         pass

@@ -35,24 +35,24 @@ MODULES = sorted(module for package in PACKAGES for module in package.rglob("*.p
 #: What the issues of the foundation promise; more comes with theirs.
 PROMISED = {
     "AtomikError",
+    "DirectWriteError",
+    "ExtrasError",
     "FileAlreadyExistsError",
     "Integration",
     "InvalidCrossDeviceError",
+    "LeftoverError",
     "Mode",
     "NotDurableError",
     "NothingStagedError",
     "Publication",
+    "Stage",
+    "StageReport",
     "Sync",
     "UnsupportedFilesystemError",
     "__version__",
     "exchange",
     "file",
     "folder",
-    "DirectWriteError",
-    "ExtrasError",
-    "LeftoverError",
-    "Stage",
-    "StageReport",
     "hookimpl",
     "path",
     "remove",
@@ -64,9 +64,9 @@ ERRORS = {
     "AtomikError": Exception,
     "DirectWriteError": OSError,
     "ExtrasError": OSError,
-    "LeftoverError": OSError,
     "FileAlreadyExistsError": FileExistsError,
     "InvalidCrossDeviceError": OSError,
+    "LeftoverError": OSError,
     "NotDurableError": OSError,
     "NothingStagedError": FileNotFoundError,
     "UnsupportedFilesystemError": OSError,
@@ -153,7 +153,7 @@ def test_one_version():
     for name, path in DISTRIBUTIONS.items():
         project = tomllib.loads(path.read_text())
         assert project["project"]["name"] == name
-        assert project["project"]["dynamic"] == ["version"]
+        assert "version" in project["project"]["dynamic"]
         source = path.parent / project["tool"]["hatch"]["version"]["path"]
         assert source.resolve() == ROOT / "atomik_core" / "_version.py"
         requirements = [

@@ -19,33 +19,26 @@ REAL_DIRECTORY: Final = DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Process:
-    """What is known of the running process: its number, and whether it has forked.
+    """The running process.
 
     Attributes:
         pid: its number: asking the kernel each time costs a call.
-        has_forked: whether a child may share open file descriptions, and so locks, with it.
     """
 
-    __slots__ = ("has_forked", "pid")
+    __slots__ = ("pid",)
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.has_forked = False
 
     def after_fork_in_child(self) -> None:
         """Be the child."""
         self.pid = os.getpid()
-        self.has_forked = False
-
-    def after_fork_in_parent(self) -> None:
-        """Remember the child."""
-        self.has_forked = True
 
 
 process: Final = Process()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=process.after_fork_in_child, after_in_parent=process.after_fork_in_parent)
+    os.register_at_fork(after_in_child=process.after_fork_in_child)
 
 
 class Descriptors:

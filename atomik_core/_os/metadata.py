@@ -20,18 +20,6 @@ _CAPABILITIES: Final = "security.capability"
 _SKIPPED: Final = {"security.ima", "security.evm", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"}
 
 
-def checked_mode(permissions: int | None) -> int | None:
-    """Return `permissions`.
-
-    Raises:
-        ValueError: it is no mode.
-    """
-    if permissions is not None and not 0 <= permissions <= 0o7777:
-        msg = f"permissions is {permissions!r}; it takes a mode from 0 to 0o7777, such as 0o644"
-        raise ValueError(msg)
-    return permissions
-
-
 def new_folder_mode(fd: int, scratch: str) -> int:
     """Return the mode that mkdir gives in the folder `fd`: 0o777 less the umask, or what a default ACL says.
 

@@ -64,6 +64,11 @@ def is_wrapper_name(name: str) -> bool:
     return _checksum_kind(name) == _WRAPPER
 
 
+def is_removed_file(name: str) -> bool:
+    """Say whether this is the kernel's name for a file that was removed while it was open (NFS: .nfs…, FUSE: .fuse_hidden…)."""
+    return name.startswith((".nfs0", ".fuse_hidden"))
+
+
 def _checksum_kind(name: str) -> int | None:
     if len(name) != _LENGTH or not name.startswith(PREFIX):
         return None

@@ -7,12 +7,12 @@ import fcntl
 import os
 import stat
 
-from .._os import metadata, names
+from .._os import calls, metadata, names
 from .._os.copying import Transfer
 from ..errors import ExtrasError, NothingStagedError
 from . import explain
 from .staging import Wrapped, open_content
-from .work import adapt_link
+from .work import LinkAdapter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,16 +171,22 @@ class PathContent:
             if extras and self._extras != "discard":
                 staging.wrapper.keep(nothing)
             raise nothing
-        wrong = self._wrong_kind(entry)
-        if wrong is not None:
+        if entry.destination.ends_with_slash and entry.kind == "file":
+            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
+            wrong = NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
             staging.wrapper.keep(wrong)
             raise wrong
         if extras and self._extras == "refuse":
             error = _refused_extras(entry, extras)
             staging.wrapper.keep(error)
             raise error
+        if not entry.fits_old():
+            misfit = explain.wrong_kind(entry.destination.path, entry.kind)
+            staging.wrapper.keep(misfit)
+            raise misfit
         if extras and self._extras == "publish":
             entry.extras, entry.made_in = extras, staging.wrapper
+        _adapt_links(entry, staging)
         return stat.S_IMODE(status.st_mode)
 
     def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
@@ -189,19 +195,6 @@ class PathContent:
 
     def release(self) -> None:
         """Hold nothing."""
-
-    @staticmethod
-    def _wrong_kind(entry: Entry) -> OSError | None:
-        """Return the error for what was made, if it is not what was announced, or cannot take the place of what stood there."""
-        if entry.destination.ends_with_slash and entry.kind == "file":
-            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
-            return NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
-        old = entry.old
-        if old is None or entry.kind is None or stat.S_ISLNK(old.st_mode):
-            return None
-        if stat.S_ISDIR(old.st_mode) != (entry.kind == "folder"):
-            return explain.wrong_kind(entry.destination.path, entry.kind)
-        return None
 
     @staticmethod
     def _nothing(entry: Entry, status: os.stat_result | None, extras: list[str]) -> NothingStagedError:
@@ -289,9 +282,7 @@ class StagedContent:
         mode = _seal_made(entry, staging)
         if self._is_folder and entry.kind == "file":
             msg = "The output is to be a folder, by the slash at its end, and a file was made"
-            error = NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
-            staging.wrapper.keep(error)
-            raise error
+            raise NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
         return mode
 
     def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
@@ -303,20 +294,28 @@ class StagedContent:
 
 
 def _seal_made(entry: Entry, staging: Wrapped) -> int:
-    """Find out what a program has made, and have a link say what it has to say at its destination; return its mode."""
+    """Find out what a program has made, and have links say what they have to say at its destination; return its mode."""
     status = open_content(entry.fds, staging)
     entry.kind = _kind_of(status)
     if status is None or entry.kind is None:
         msg = "What was made is no file, folder or symbolic link, and is not published"
         raise NothingStagedError(errno.ENOENT, msg, entry.destination.path)
-    if entry.kind == "symlink":
-        directory, name = staging.source
-        target = os.readlink(name, dir_fd=directory)
-        adapted = adapt_link(target, staging.wrapper.path, entry.destination.given_directory.path)
-        if adapted != target:
-            os.unlink(name, dir_fd=directory)
-            os.symlink(adapted, name, dir_fd=directory)
+    _adapt_links(entry, staging)
     return stat.S_IMODE(status.st_mode)
+
+
+def _adapt_links(entry: Entry, staging: Wrapped) -> None:
+    if entry.kind == "file":
+        return
+    folder = os.path.dirname(staging.inner)
+    published_in = entry.destination.given_directory.path
+    if folder:  # an extra of a folder that is merged into one that is there
+        published_in = published_in.removesuffix(f"/{folder}")
+    adapter = LinkAdapter(staging.wrapper.path, published_in)
+    if entry.kind == "symlink":
+        adapter.adapt(staging.wrapper.fd, staging.inner, folder)
+    else:
+        adapter.adapt_tree(staging.content, staging.inner)
 
 
 class SymlinkContent:
@@ -328,13 +327,27 @@ class SymlinkContent:
     is_written_by_name: Final = False
 
     def __init__(self, target: str) -> None:
+        """Take what the link says.
+
+        Raises:
+            ValueError: that is nothing.
+        """
+        if not target:
+            msg = "a symbolic link has to point somewhere: target is empty"
+            raise ValueError(msg)
         self._target = target
 
     def begin(self, entry: Entry) -> None:
         """Make the link in a staging folder."""
         staging = Wrapped(entry.shared_wrapper(), entry.destination.given_name)
         entry.staging = staging
-        os.symlink(self._target, staging.inner, dir_fd=staging.wrapper.fd)
+        try:
+            os.symlink(self._target, staging.inner, dir_fd=staging.wrapper.fd)
+        except OSError as error:
+            if error.errno not in calls.UNSUPPORTED | {errno.EPERM}:
+                raise
+            place, code = entry.destination.directory, error.errno or errno.EPERM
+            raise explain.unsupported(place.fd, entry.destination.path, "symbolic links", code) from error
 
     def seal(self, entry: Entry) -> int | None:
         """See that the link is still there."""

@@ -60,7 +60,7 @@ class DestinationDirectory:
     def path(self) -> str:
         """An absolute path of it, for people and child processes; the working directory counts when first asked."""
         if not self._folder.startswith("/"):
-            self._folder = os.path.join(os.getcwd(), self._folder)
+            self._folder = os.getcwd() if self._folder == "." else os.path.join(os.getcwd(), self._folder)
         return self._folder
 
     @property
@@ -130,13 +130,19 @@ class Directories:
         self._fds = fds
         self._shares = shares
         self._opened: list[DestinationDirectory] = []
-        self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
-        self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
+        if shares:
+            self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
+            self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
         #: Each as (descriptor of its parent, name), outermost first.
         self._created: list[tuple[int, str]] = []
 
     def __iter__(self) -> Iterator[DestinationDirectory]:
         return iter(self._opened)
+
+    @property
+    def have_wrappers(self) -> bool:
+        """Whether staging folders were made in any of them."""
+        return any(directory.wrappers for directory in self._opened)
 
     @property
     def above_created(self) -> list[int]:
@@ -173,8 +179,11 @@ class Directories:
             if not parents:
                 raise
             fd = self._create(folder)
-        except PermissionError:
-            fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+        except PermissionError as error:
+            try:
+                fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+            except OSError:
+                raise error from None
             readable = False
         if not self._shares:
             directory = DestinationDirectory(fd, path or folder, readable=readable)
@@ -260,6 +269,7 @@ class Destination:
     __slots__ = (
         "_accepts_slash",
         "_folder",
+        "_preset",
         "directory",
         "ends_with_slash",
         "fd",
@@ -284,6 +294,7 @@ class Destination:
             IsADirectoryError: for a file with a trailing slash.
         """
         self.path = path
+        self._preset: DestinationDirectory | None = None
         self.ends_with_slash = path.endswith("/")
         self._accepts_slash = accepts_slash
         self._split(path)
@@ -322,13 +333,27 @@ class Destination:
             fds.close(fd)
         return found
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether a symbolic link at the path that the caller named was followed."""
+        return (self.directory, self.name) != (self.given_directory, self.given_name)
+
+    def set_directory(self, place: DestinationDirectory) -> None:
+        """Have it in a directory that is open, whatever its path leads to."""
+        self._preset = place
+
     def open(self, directories: Directories, *, parents: bool) -> None:
-        """Open the directory, made first if it is missing and `parents` says so.
+        """Open the directory, made first if it is missing and `parents` says so; one that was set stays, if it is still there.
 
         Raises:
             FileNotFoundError: it is missing.
             NotADirectoryError, PermissionError: as the kernel says.
         """
+        preset = self._preset
+        if preset is not None and not preset.was_removed():
+            self.directory = self.given_directory = preset
+            self.fd = preset.fd
+            return
         try:
             self.directory = self.given_directory = directory = directories.open(self._folder, parents=parents)
         except FileNotFoundError as error:

@@ -13,7 +13,7 @@ from .._os import calls, locks, metadata, names, remove, rename
 from .._os import sync as _sync
 from .._os.copying import Transfer
 from .._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ..errors import AtomikError, NothingStagedError
+from ..errors import AtomikError, NothingStagedError, UnsupportedFilesystemError
 from . import explain, placing, required, staging
 from .backup import Backup
 from .destination import Destination, DestinationDirectory, Directories
@@ -116,9 +116,11 @@ class Entry:
         "_directories",
         "_displaced",
         "_is_shared",
+        "_made_as",
         "_must_exchange",
         "_old",
         "_old_fd",
+        "_replaces_for_good",
         "_staged_in",
         "content",
         "destination",
@@ -160,6 +162,8 @@ class Entry:
         self._birth_time: tuple[int, int] | None = None
         self._displaced = False
         self._commit_started = False
+        self._replaces_for_good = False
+        self._made_as: Wrapped | None = None
 
     # Before the block.
 
@@ -236,8 +240,9 @@ class Entry:
             return
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise explain.is_special(self.destination.path, mode)
-        if self.kind is not None and stat.S_ISDIR(mode) != (self.kind == "folder"):
-            raise explain.wrong_kind(self.destination.path, self.kind)
+        kind = self.kind or ("folder" if self.destination.ends_with_slash else None)
+        if kind is not None and stat.S_ISDIR(mode) != (kind == "folder"):
+            raise explain.wrong_kind(self.destination.path, kind)
 
     def _open_tmp_dir(self, tmp_dir: str) -> DestinationDirectory:
         destination = self.destination
@@ -256,14 +261,47 @@ class Entry:
         """What stood at the destination when it was looked at last."""
         return self._old
 
-    def keep_old_at(self, path: str) -> None:
-        """Have the version that is replaced kept at a path.
+    def fits_old(self) -> bool:
+        """Say whether what was made may replace what stood there from the start, as to its kind."""
+        if self._old is None or stat.S_ISLNK(self._old.st_mode):
+            return True
+        if self.kind == "symlink" and self.destination.is_followed:
+            return True
+        return stat.S_ISDIR(self._old.st_mode) == (self.kind == "folder")
+
+    def keep_old_at(self, path: str) -> bool:
+        """Have the version that is replaced kept at a path; where it cannot be exchanged, it is copied there now.
+
+        Returns:
+            whether there is one.
 
         Raises:
             OSError: it cannot go there.
         """
-        self._backup = Backup(path, self.destination)
-        self._backup.open(self._directories, self.destination, self._old)
+        old = self.look_at_destination()
+        if old is None:
+            return False
+        backup = Backup(path, self.destination)
+        backup.open(self._directories, self.destination, old)
+        try:
+            required.replaceable(self.destination, old, exchange=True, skip_mount_check=True)
+        except UnsupportedFilesystemError:
+            if not stat.S_ISREG(old.st_mode):
+                raise
+            self._copy_old(path)
+        else:
+            self._backup = backup
+        return True
+
+    def _copy_old(self, path: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        destination = self.destination
+        source = self.fds.open(destination.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=destination.fd)
+        copy = self.fds.open(os.path.basename(path), flags, 0o600, dir_fd=destination.fd)
+        Transfer().file(source, copy)
+        metadata.clone(copy, os.fstat(source), source)
+        self.fds.close(source)
+        self.fds.close(copy)
 
     # What contents stage with.
 
@@ -379,15 +417,12 @@ class Entry:
 
     def move_beside(self) -> None:
         """Bring content that was staged elsewhere, or a folder in its wrapper, to where it is published from."""
-        staged = self.staged
-        from_tmp_dir = self.options.tmp_dir is not None
         if self.kind == "symlink":
             self.destination.replace_link()
-            return
-        if self._is_shared:
-            if from_tmp_dir:
+        elif self._is_shared:
+            if self.options.tmp_dir is not None:
                 self._with_parents(lambda: self._relocate(self._wrapped_beside()))
-        elif self.kind == "folder" and isinstance(staged, Wrapped):
+        elif self.kind == "folder" and isinstance(self.staging, Wrapped) and not self._stays_wrapped():
             self._with_parents(lambda: self._relocate(Sibling(self.destination.directory, names.staging_name())))
 
     def _wrapped_beside(self) -> Wrapped:
@@ -413,7 +448,7 @@ class Entry:
             raise
 
     def _copy_beside(self, target: Wrapped | None = None) -> None:
-        """Copy the content to a staging beside its destination; the original goes with its wrapper."""
+        """Move the content to a staging beside its destination by copying it."""
         before = self.staged
         try:
             if self.kind == "symlink":
@@ -430,21 +465,41 @@ class Entry:
             else:
                 self._copy_file(before.content, target)
         except OSError:
-            if isinstance(self.staging, Sibling) and self.staging is not before:
-                self.staging.remove()
+            if self.staging is not None and self.staging is not before:
+                self._remove_incomplete(self.staging)
             self.staging = before
             raise
         finally:
             if self.staging is not before and before.content in self.fds:
-                self.fds.close(before.content)  # its lock would keep us from removing it with its wrapper
+                self._close_original(before.content)
+        if isinstance(before, Wrapped):
+            remove.remove_if_unlocked(*before.source)
+
+    def _close_original(self, content: int) -> None:
+        """Close what has been copied: its lock would keep us from removing it with its wrapper."""
+        for let_go in (locks.unlock, self.fds.close):
+            try:
+                let_go(content)
+            except OSError:
+                continue  # the copy is complete
+
+    def _remove_incomplete(self, copy: Staging) -> None:
+        """Remove what was not copied as a whole: it must not be kept as if it were."""
+        if isinstance(copy, Wrapped):
+            if copy.content in self.fds:
+                self.fds.close(copy.content)
+            remove.remove_if_unlocked(*copy.source)
+        else:
+            copy.remove()
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
+        """Copy a file to `target`, else to a staging beside its destination, without a name if that can be."""
         self.sealed = None
         place = self.destination.directory
         status = os.fstat(content)
         mode = stat.S_IRUSR | stat.S_IWUSR
         copy: Staging | None = None
-        if not self._is_shared and not self._commit_started:
+        if not self._is_shared and target is None:
             copy = staging.stage_unnamed(self.fds, place, mode)
         if copy is None:
             copy = target or self._wrapped_beside()
@@ -466,7 +521,7 @@ class Entry:
             return None
         before = self._old
         self._old = old = self.destination.stat()
-        if old is not None and self._was_written_to(before, old):
+        if old is not None and self.content.is_written_by_name and self._was_written_to(before, old):
             error = explain.changed_by_itself(self.destination.path)
             self.keep(error)
             raise error
@@ -478,13 +533,11 @@ class Entry:
         A rival's version is another inode. The old one's number may have been given to it, but it was made after we looked at
         the old one, and staged ours; the kernel's clock has ticks of some milliseconds, hence both comparisons.
         """
-        if not self.content.is_written_by_name or not stat.S_ISREG(old.st_mode):
-            return False
         if before is None:
-            return self.wrote_nothing and old.st_size > 0
-        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino):
-            return False
+            return self.wrote_nothing and old.st_size > 0 and stat.S_ISREG(old.st_mode)
         if old.st_mtime_ns == before.st_mtime_ns and old.st_size == before.st_size:
+            return False
+        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino) or not stat.S_ISREG(old.st_mode):
             return False
         theirs = calls.birth_time(self.destination.fd, self.destination.name)
         ours = calls.birth_time(self.staged.content)
@@ -496,11 +549,14 @@ class Entry:
         """Give the content the metadata of what it replaces, else the mode that was asked for, else the default one."""
         old = self.look_at_destination()
         if self.kind == "symlink":
+            if old is not None:
+                self._check_old(old)
             return
         mode = self.options.permissions
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
-            self._separate_from_other_names()
+            if isinstance(self.staging, Wrapped):
+                self._separate_from_other_names(self.staging)
             attributes = self.destination.read_attributes(self.fds)
             metadata.inherit(self.staged.content, old, attributes, mode, new=self.sealed)
             return
@@ -509,13 +565,14 @@ class Entry:
         if mode is None:
             mode = default_mode
         if mode is not None and mode != stat.S_IMODE(os.fstat(self.staged.content).st_mode):
-            self._separate_from_other_names()
+            if isinstance(self.staging, Wrapped):
+                self._separate_from_other_names(self.staging)
             os.fchmod(self.staged.content, mode)
 
-    def _separate_from_other_names(self) -> None:
+    def _separate_from_other_names(self, staged: Wrapped) -> None:
         """Copy a file that has other names (a hard link to a cache, say): its inode is not ours to change."""
-        if self.kind == "file" and isinstance(self.staging, Wrapped) and os.fstat(self.staging.content).st_nlink > 1:
-            self._copy_file(self.staging.content)
+        if self.kind == "file" and os.fstat(staged.content).st_nlink > 1:
+            self._copy_file(staged.content)
 
     def _inherit_from_directory(self) -> None:
         """Give an unnamed file of a tmp_dir the group and ACL that it would have got in the destination's directory."""
@@ -533,7 +590,7 @@ class Entry:
         """Remember which inode the complete content is."""
         if self.kind == "symlink":
             self.identity = rename.identity(*self.named.source)
-        elif self.identity is None:
+        else:
             status = os.fstat(self.staged.content)
             self.identity = status.st_dev, status.st_ino
 
@@ -546,6 +603,15 @@ class Entry:
                 # Where it cannot be linked, it is copied and synced when it is placed.
                 if error.errno != errno.EXDEV and error.errno not in _LINK_REFUSED:
                     raise
+
+    def return_to_wrapper(self) -> None:
+        """Move a folder that was not published back to where it was made, where it has its own name."""
+        if self._made_as is None or not isinstance(self.staging, Sibling):
+            return
+        try:
+            self._move(self._made_as)
+        except OSError:
+            pass  # it is kept where it is
 
     # The one instant.
 
@@ -590,7 +656,7 @@ class Entry:
         if error.errno == errno.EXDEV and self.staged.directory is not place:
             self._copy_beside()
         elif error.errno in _LINK_REFUSED and isinstance(self.staging, Unnamed) and not place.was_removed():
-            self._copy_file(self.staging.content)
+            self._copy_file(self.staging.content, self._wrapped_beside())
         else:
             return False
         if self.kind == "file":
@@ -606,7 +672,8 @@ class Entry:
         assert kind is not None  # noqa: S101 - known since the content was sealed
         if isinstance(self.staging, Wrapped):
             if kind == "folder":
-                self._leave_wrapper()
+                if not self._stays_wrapped():
+                    self._leave_wrapper()
             elif undoable and options.overwrite:
                 placing.pin_inode(self.staging)
         if self._backup is not None:
@@ -630,17 +697,33 @@ class Entry:
                 self.named, destination, kind, exchange=exchange, replaces_links=not options.follow_symlinks
             )
         except OSError as error:
-            if must_exchange or not exchange or kind == "folder" or error.errno not in calls.UNSUPPORTED:
+            if must_exchange or self._backup is not None or not exchange or kind == "folder":
                 raise
+            if error.errno not in placing.NO_LINKS:
+                raise
+            self._replaces_for_good = destination.stat() is not None
             rename.replace_file(*self.named.source, destination.fd, destination.name)
 
     def _is_kept(self) -> bool:
         return isinstance(self.staging, Sibling) and names.is_kept_name(self.staging.name or "")
 
+    def _stays_wrapped(self) -> bool:
+        """Whether a folder is published out of its wrapper: where only files' locks travel, the wrapper's says that it is alive.
+
+        A folder that its owner may not write to cannot be moved to another parent.
+        """
+        if self.destination.directory.filesystem.lock_scope != "files":
+            return False
+        if self.staged.content == -1:
+            staging.open_content(self.fds, self.named)
+        return bool(os.fstat(self.staged.content).st_mode & stat.S_IWUSR)
+
     def _leave_wrapper(self) -> None:
         """Move a folder to a name beside its destination, open and locked from here on."""
         if self.staged.content == -1:
             staging.open_content(self.fds, self.named)
+        if isinstance(self.staging, Wrapped):
+            self._made_as = self.staging
         self._move(Sibling(self.destination.directory, names.staging_name()))
 
     def _became_new(self) -> bool:
@@ -696,6 +779,12 @@ class Entry:
         try:
             assert self.identity is not None  # noqa: S101 - known since it was complete
             assert self.kind is not None  # noqa: S101
+            if self._replaces_for_good and self.destination.holds(self.identity):
+                error.add_note(
+                    f"atomik: {path!r} is published, and stays: this filesystem cannot exchange it with the old version, which "
+                    "is gone"
+                )
+                return
             done = self._is_ours() and placing.undo(self.named, self.destination, self.kind, self.identity)
             self._displaced = False
             if self.kind == "folder":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: What the primitives are for, and what to do where they are missing.
 _REMEDIES: Final = {
     "RENAME_EXCHANGE": "it cannot replace a folder in one instant; publish under a new name, or on another filesystem",
+    "symbolic links": "nothing but files and folders can be published here; publish on another filesystem",
     "flock": "a version of a folder cannot be held there; copy it, or keep it on another filesystem",
     "RENAME_NOREPLACE or link(2)": (
         "it cannot publish a new file without the risk of overwriting a rival's; pass overwrite=True to accept that"

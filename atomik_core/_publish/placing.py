@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RIVAL: Final = (FileAlreadyExistsError, IsADirectoryError, NotADirectoryError)
 
 #: Filesystems without hard links say one of these (vfat, exFAT, some FUSE servers).
-_NO_LINKS: Final = UNSUPPORTED | {errno.EPERM, errno.EMLINK}
+NO_LINKS: Final = UNSUPPORTED | {errno.EPERM, errno.EMLINK}
 
 
 def place_new(staging: Sibling | Wrapped, destination: Destination, kind: Kind, *, undoable: bool) -> None:
@@ -43,7 +43,7 @@ def place_new(staging: Sibling | Wrapped, destination: Destination, kind: Kind, 
         try:
             os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0], follow_symlinks=False)
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
         else:
             return

@@ -95,7 +95,7 @@ class Publication(Generic[H_co]):
             raise ValueError(msg)
         hooks.load()
         if self._transaction is None:
-            self._transaction = Transaction(entry.options.sync, is_shared=False)
+            self._transaction = Transaction(entry.options.sync, is_shared=False, must_exchange=False)
         handle: H_co = self._transaction.open(entry, self)
         return handle
 

@@ -182,12 +182,7 @@ def directory_sync(place: DestinationDirectory, destination: str) -> None:
         UnsupportedFilesystemError: the filesystem cannot sync a directory.
         PermissionError: the directory may be written to, but not read, and can so not be synced by this process.
     """
-    if not place.readable:
-        msg = (
-            "The destination's directory may not be read, and so cannot be synced: what is published may be gone after a "
-            'power cut; pass sync="normal" to accept that'
-        )
-        raise PermissionError(errno.EACCES, msg, destination)
+    readable(place, destination)
     if place.filesystem.has_reliable_sync:
         return
     try:
@@ -201,6 +196,20 @@ def directory_sync(place: DestinationDirectory, destination: str) -> None:
             'after a power cut; pass sync="normal" to accept that'
         )
         raise UnsupportedFilesystemError(error.errno, msg, destination) from error
+
+
+def readable(place: DestinationDirectory, destination: str) -> None:
+    """Require that a directory can be synced by this process, as far as its mode goes.
+
+    Raises:
+        PermissionError: it may be written to, but not read.
+    """
+    if not place.readable:
+        msg = (
+            "The destination's directory may not be read, and so cannot be synced: what is published may be gone after a "
+            'power cut; pass sync="normal" to accept that'
+        )
+        raise PermissionError(errno.EACCES, msg, destination)
 
 
 def create(scratch: int, *new_names: str) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 
 from .._os import calls, locks, names, remove, rename
+from .._os.copying import Transfer
 from .._os.descriptors import REAL_DIRECTORY, Descriptors
 
 TYPE_CHECKING = False
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 #: O_TMPFILE is refused by filesystems that lack it (EOPNOTSUPP: NFS, FUSE, vfat, 9p) and by old kernels (EISDIR, ENOENT,
 #: EINVAL; open(2)).
 _NO_UNNAMED: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+_HAS_UNNAMED: Final = hasattr(os, "O_TMPFILE")
 _UNNAMED: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -55,11 +57,12 @@ class Wrapper:
         taken: the names in it that are somebody's.
     """
 
-    __slots__ = ("_fds", "_lock", "directory", "fd", "is_shared", "name", "taken")
+    __slots__ = ("_fds", "_is_kept", "_lock", "directory", "fd", "is_shared", "name", "taken")
 
     def __init__(self, fds: Descriptors, directory: Directory) -> None:
         self._fds = fds
         self._lock = -1
+        self._is_kept = False
         self.directory = directory
         self.name: str | None = None
         self.fd = -1
@@ -68,11 +71,40 @@ class Wrapper:
 
     def make(self) -> None:
         """Make it, and lock it before anybody may take it for a leftover."""
-        self.fd = _make_locked_folder(self, self._fds, names.wrapper_name)
-        if self.directory.filesystem.lock_scope == "files":
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        has_lock_file = self.directory.filesystem.lock_scope == "files"
+        for _ in range(_ROUNDS):
+            self.fd = _make_locked_folder(self, self._fds, names.wrapper_name)
+            if not has_lock_file or self._lock_file():
+                return
+            self._fds.close(self.fd)
+            self.fd = -1
+            _remove_unopened(self.directory, self.name or "")
+        raise OSError(errno.EBUSY, "A hundred staging folders were removed by others", None)
+
+    def _lock_file(self) -> bool:
+        """Make its lock file, and lock that; False if a cleaner of another host, who does not see the folder's lock, came first."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
             self._lock = self._fds.open(names.LOCK, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self.fd)
-            locks.try_lock_shared(self._lock)
+            lock = locks.try_lock_shared(self._lock)
+        except OSError as error:
+            if error.errno not in calls.GONE:
+                raise
+            lock = "busy"
+        directory, name = self.directory.fd, self.name or ""
+        if (
+            lock != "busy"
+            and locks.is_named(self._lock, self.fd, names.LOCK)
+            and locks.is_named(self.fd, directory, name)
+        ):
+            return True
+        self._close_lock()
+        return False
+
+    def _close_lock(self) -> None:
+        if self._lock in self._fds:
+            self._fds.close(self._lock)
+        self._lock = -1
 
     def entries(self) -> list[str]:
         """Return the names in it but its lock file's."""
@@ -84,29 +116,58 @@ class Wrapper:
         """Its path, for people and child processes."""
         return os.path.join(self.directory.path, self.name or "")
 
-    def lift(self, path: str) -> str:
-        """Move something that lies deeper in it to a name of its own at its top; return that."""
-        name = names.staging_name()
-        os.rename(path, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        self.taken.add(name)
-        return name
-
     def touch(self) -> int:
         """Change it; return when that was, in nanoseconds by the filesystem's clock."""
         os.utime(self.fd)
         return os.fstat(self.fd).st_ctime_ns
 
     def keep(self, error: OSError) -> None:
-        """Keep it with everything in it, under a name that no cleaner touches; `error` then says where."""
+        """Keep it with everything in it, if there is anything, under a name that no cleaner touches; `error` then says where.
+
+        Repeated, it does nothing.
+        """
+        if self._is_kept or self.fd == -1 or not self.entries():
+            return
+        self._is_kept = True
+        for name in self.entries():
+            if names.is_staging_name(name) and os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_nlink > 1:
+                os.unlink(name, dir_fd=self.fd)  # a second name of what is kept under its own
         kept = names.kept_name()
+        where = os.path.join(self.directory.path, kept)
         try:
-            rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
+            try:
+                rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
+            except OSError as first:
+                where = self._keep_above(kept, first)
         except OSError as trouble:
-            where = f"it could not be kept ({trouble.strerror})"
+            outcome = f"it could not be kept ({trouble.strerror})"
         else:
-            where = f"everything is kept in {os.path.join(self.directory.path, kept)!r}"
-        error.strerror = f"{error.strerror}; {where}"
+            outcome = f"everything is kept in {where!r}"
+        error.strerror = f"{error.strerror}; {outcome}"
         error.args = (error.errno, error.strerror)  # what is pickled, when a worker process raises it
+
+    def _keep_above(self, kept: str, first: OSError) -> str:
+        """Move everything to a folder in the nearest directory that takes one; copy what cannot be moved there."""
+        fds = Descriptors()
+        folder = self.directory.path.rstrip("/")
+        try:
+            while folder:
+                folder = os.path.dirname(folder.rstrip("/")).rstrip("/")
+                where = f"{folder}/{kept}"
+                try:
+                    os.mkdir(where, stat.S_IRWXU)
+                except OSError:
+                    continue
+                target = fds.open(where, REAL_DIRECTORY)
+                for name in self.entries():
+                    try:
+                        os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=target)
+                    except OSError:
+                        _copy_entry(fds, self.fd, target, name)
+                return where
+        finally:
+            fds.close_all()
+        raise first
 
     def remove(self) -> Removal:
         """Remove it with everything in it, if it is still ours. The lock is ours, so nobody else is at it."""
@@ -114,15 +175,10 @@ class Wrapper:
             return "removed"
         if self.fd == -1:
             return _remove_unopened(self.directory, self.name)
-        try:
-            if not locks.is_named(self.fd, self.directory.fd, self.name):
-                return "removed"
-            if self._lock in self._fds:
-                self._fds.close(self._lock)  # NFS hides an open file instead of removing it (.nfs…)
-                self._lock = -1
-        except OSError:
-            return "left"
-        return remove.remove_tree(self.directory.fd, self.name, self.fd)
+        if not _is_still(self.fd, self.directory, self.name):
+            return "removed"
+        release = None if self._lock == -1 else self._close_lock
+        return remove.remove_tree(self.directory.fd, self.name, self.fd, release=release)
 
 
 class Unnamed:
@@ -188,7 +244,7 @@ class Sibling:
             return "removed"
         if self.content == -1:
             return _remove_unopened(self.directory, self.name)
-        if not locks.is_named(self.content, self.directory.fd, self.name):
+        if not _is_still(self.content, self.directory, self.name):
             return "removed"
         if stat.S_ISDIR(os.fstat(self.content).st_mode):
             return remove.remove_tree(self.directory.fd, self.name, self.content)
@@ -243,12 +299,24 @@ class Wrapped:
         return "removed"
 
 
+def _copy_entry(fds: Descriptors, source: int, target: int, name: str) -> None:
+    mode = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
+    if stat.S_ISLNK(mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+    elif stat.S_ISDIR(mode):
+        os.mkdir(name, stat.S_IRWXU, dir_fd=target)
+        Transfer().tree(fds.open(name, REAL_DIRECTORY, dir_fd=source), fds.open(name, REAL_DIRECTORY, dir_fd=target))
+    elif stat.S_ISREG(mode):
+        content = fds.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        Transfer().file(content, fds.open(name, _CREATE, stat.S_IRUSR | stat.S_IWUSR, dir_fd=target))
+
+
 def stage_unnamed(fds: Descriptors, directory: Directory, mode: int) -> Unnamed | None:
     """Stage a file without a name; None where that cannot be done.
 
     Before Linux 6.10 it may only get a name through /proc, so it is opened through /proc: that proves it.
     """
-    if not hasattr(os, "O_TMPFILE"):
+    if not _HAS_UNNAMED:
         return None
     try:
         if _AT_EMPTY_PATH_WORKS:
@@ -341,7 +409,9 @@ def _make_locked_folder(staging: Wrapper | Sibling, fds: Descriptors, new_name: 
             continue
         try:
             fd = _open_new_folder(fds, directory, name)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in calls.GONE:
+                raise
             continue
         if locks.try_lock_shared(fd) != "busy" and locks.is_named(fd, directory, name):
             return fd
@@ -356,6 +426,14 @@ def _open_new_folder(fds: Descriptors, directory: int, name: str) -> int:
     except PermissionError:
         os.chmod(name, stat.S_IRWXU, dir_fd=directory)  # the umask has taken the owner's own bits
         return fds.open(name, REAL_DIRECTORY, dir_fd=directory)
+
+
+def _is_still(fd: int, directory: Directory, name: str) -> bool:
+    """Say whether a staging name is still ours; one that cannot be looked at is tried, and stays if it cannot be removed."""
+    try:
+        return locks.is_named(fd, directory.fd, name)
+    except OSError:
+        return True
 
 
 def _remove_unopened(directory: Directory, name: str) -> Removal:

@@ -5,14 +5,16 @@ The order, and what becomes of it when something fails or is interrupted, is wri
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from functools import partial
 
 from .._os import calls, rename
 from .._os import sync as _sync
 from .._os.descriptors import Descriptors, process
 from .._plugins import hooks
-from ..errors import AtomikError
+from ..errors import AtomikError, ExtrasError
 from . import claims, explain, placing, steps
 from .content import MadeContent
 from .destination import Directories
@@ -22,11 +24,12 @@ from .staging import Unnamed, Wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Final, Literal, TypeAlias
 
     from .._os.levels import Sync
     from .destination import DestinationDirectory
+    from .staging import Wrapper
     from .step_types import Step
 
     #: The entries in the order in which they are published, each with the publication that its user and the hooks see.
@@ -216,11 +219,13 @@ class Transaction:
         if publication is not None:
             if steps.watchers:
                 steps.notify(publication, "sealed")
-            hooks.before_publish(publication)
+            if hooks.are_called():
+                hooks.before_publish(publication)
         try:
             entry.move_beside()
             entry.content.set_metadata(entry, default_mode)
-            entry.identify()
+            if entry.identity is None:
+                entry.identify()
         except OSError as error:
             failure = entry.explain(error)
             self._keep_finished([entry], failure)
@@ -284,15 +289,55 @@ class Transaction:
         for entry, publication in tuple(members.items()):
             if not entry.is_complete:
                 self.complete(entry, publication)
-            for name in entry.extras:
-                extra = self._adopt(entry, name)
+            if entry.made_in is not None:
+                self._complete_extras(members, entry, entry.made_in)
+
+    def _complete_extras(self, members: Members, entry: Entry, made_in: Wrapper) -> None:
+        try:
+            for extra in self.adopt(made_in, entry.extras, entry.destination.path, entry):
                 members[extra] = None
                 self.complete(extra, None)
+        except OSError as error:
+            entry.keep(error)
+            made_in.keep(error)
+            raise
 
-    def _adopt(self, entry: Entry, name: str) -> Entry:
-        """Make an entry of what a program has made in the wrapper of another one, to be published beside that."""
+    def adopt(self, made_in: Wrapper, extras: Iterable[str], beside: str, entry: Entry) -> Iterator[Entry]:
+        """Make entries of what a program has made beside others; the hooks see only those others.
+
+        Of a folder that is there already, one of each thing in it, as if the program had written there.
+
+        Args:
+            made_in: the staging folder.
+            extras: the names in it.
+            beside: the path of a destination, beside which they are to be.
+            entry: that destination, whose options they get.
+
+        Raises:
+            ExtrasError: one is an output, too.
+            OSError: what is wrong with a destination.
+        """
+        folder = os.path.dirname(beside.rstrip("/"))
+        for name in sorted(extras):
+            yield from self._adopt(made_in, name, entry.destination.given_directory, os.path.join(folder, name), entry)
+
+    def _adopt(
+        self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry
+    ) -> Iterator[Entry]:
+        name = os.path.basename(inner)
+        mode = os.stat(inner, dir_fd=made_in.fd, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode) and _is_folder(place.fd, name):
+            os.chmod(inner, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=made_in.fd)
+            here = self._directories.open(name, dir_fd=place.fd, path=os.path.join(place.path, name))
+            for each in sorted(os.listdir(os.path.join(made_in.path, inner))):
+                yield from self._adopt(made_in, f"{inner}/{each}", here, os.path.join(path, each), entry)
+            return
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            import logging
+
+            logging.getLogger("atomik").warning("%s: a FIFO, socket or device holds nothing, and is dropped", path)
+            return
         asked = entry.options
-        assert entry.made_in is not None  # noqa: S101 - where there are extras, it is known where
         options = Options(
             overwrite=asked.overwrite,
             sync=asked.sync,
@@ -300,15 +345,21 @@ class Transaction:
             parents=asked.parents,
             follow_symlinks=asked.follow_symlinks,
         )
-        path = os.path.join(os.path.dirname(entry.destination.path), name)
-        extra = Entry(path, options, MadeContent(Wrapped(entry.made_in, name)))
-        self.adopt(extra)
-        return extra
+        extra = Entry(path, options, MadeContent(Wrapped(made_in, inner)))
+        extra.destination.set_directory(place)
+        extra.state = "open"
+        try:
+            extra.open(self, self._fds, self._directories)
+        except ValueError as error:
+            msg = "It was made beside the outputs, and is an output itself, which is made at another path"
+            raise ExtrasError(errno.EEXIST, msg, path) from error
+        yield extra
 
-    def adopt(self, entry: Entry) -> None:
-        """Take in an entry of what is made already; nobody is told of it but of the publication that it comes with."""
-        entry.state = "open"
-        entry.open(self, self._fds, self._directories)
+    def keep_staged(self, error: OSError) -> None:
+        """Keep everything that is staged; `error` then says where."""
+        for directory in self._directories:
+            for wrapper in directory.wrappers:
+                wrapper.keep(error)
 
     def _place(self, members: Members) -> None:
         for entry in members:
@@ -351,12 +402,19 @@ class Transaction:
             except BaseException:
                 self._leave_old_versions(members)
                 raise
-            self._settle(members, trouble)
+            if (
+                steps.watchers
+                or self._left_out
+                or self._directories.have_wrappers
+                or any(entry.holds_something for entry in members)
+            ):
+                self._settle(members, trouble)
         finally:
             self._fds.close_all()
-        for publication in members.values():
-            if publication is not None:
-                _attempt(trouble, hooks.after_publish, publication)
+        if hooks.are_called():
+            for publication in members.values():
+                if publication is not None:
+                    _attempt(trouble, hooks.after_publish, publication)
         if trouble:
             raise trouble[0]
 
@@ -497,6 +555,8 @@ class Transaction:
             return
         wrappers = set()
         for entry in entries:
+            if self.is_shared:
+                entry.return_to_wrapper()
             if not self.is_shared or not isinstance(entry.staging, Wrapped):
                 entry.keep(failure)
             elif entry.staging.wrapper not in wrappers:
@@ -508,6 +568,13 @@ class Transaction:
         if left:
             msg = f"not everything that was staged could be removed; it stays at {', '.join(map(repr, left))}"
             raise AtomikError(msg)
+
+
+def _is_folder(directory: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=directory).st_mode)
+    except OSError:
+        return False
 
 
 def _name_all(members: Members) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -11,15 +12,20 @@ from .._os.walk import Walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Mapping
+    from typing import Literal, TypeAlias
 
     from .destination import Destination
 
+    Change: TypeAlias = Literal["none", "written", "replaced"]
+    Found: TypeAlias = Literal["work", "copy", "nothing"]
 
-def was_changed(destination: Destination, before: os.stat_result | None, since: int) -> bool:
-    """Say whether what stands at a destination was made, written to or replaced by itself.
 
-    A version that is another inode, and was made before, is a rival's publication: the program cannot have made it.
+def change_of(destination: Destination, before: os.stat_result | None, since: int) -> Change:
+    """Say what has become of what stood at a destination.
+
+    ``"written"``: it was written to, or something made since stands there; ``"replaced"``: what stands there was made before,
+    by a rival that has published it since, or it was moved or linked there; ``"none"``: it is as it was, or gone.
 
     Args:
         destination: where to look.
@@ -28,13 +34,13 @@ def was_changed(destination: Destination, before: os.stat_result | None, since: 
     """
     now = destination.stat()
     if now is None:
-        return False
+        return "none"
     if before is None or (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
         born = calls.birth_time(destination.fd, destination.name)
-        return born is None or born[0] * 10**9 + born[1] >= since
+        return "written" if born is None or born[0] * 10**9 + born[1] >= since else "replaced"
     if stat.S_ISDIR(now.st_mode):
-        return is_newer(destination.fd, destination.name, since)
-    return now.st_mtime_ns != before.st_mtime_ns or now.st_size != before.st_size
+        return "written" if is_newer(destination.fd, destination.name, since) else "none"
+    return "written" if now.st_mtime_ns != before.st_mtime_ns or now.st_size != before.st_size else "none"
 
 
 def is_newer(directory: int, name: str, since: int) -> bool:
@@ -61,27 +67,49 @@ def is_newer(directory: int, name: str, since: int) -> bool:
     return False
 
 
-def holds_more_than(directory: int, name: str, made: set[str]) -> bool:
-    """Say whether an entry is, or holds, anything but the folders `made` (paths from the directory), which we made ourselves."""
-    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if not stat.S_ISDIR(status.st_mode) or name not in made:
-        return True
-    return any(True for _ in _foreign(directory, name, made))
-
-
-def _foreign(directory: int, name: str, made: set[str]) -> Iterator[str]:
+def latest_change(directory: int, name: str) -> int:
+    """Return when an entry, or anything in it, was last changed (ctime), in nanoseconds of the filesystem's clock."""
     fds = Descriptors()
     try:
+        latest = os.stat(name, dir_fd=directory, follow_symlinks=False).st_ctime_ns
         for level, done in Walk(fds.open(name, REAL_DIRECTORY, dir_fd=directory), "search"):
-            if done:
-                continue
-            yield from (f"{name}/{level.path}{each}" for each in level.files)
-            yield from (path for each in level.folders if (path := f"{name}/{level.path}{each}") not in made)
+            if not done:
+                statuses = (os.stat(each, dir_fd=level.fd, follow_symlinks=False) for each in level.files)
+                latest = max(latest, os.fstat(level.fd).st_ctime_ns, *(status.st_ctime_ns for status in statuses))
+    except (FileNotFoundError, PermissionError):
+        return 0  # it is being changed, or we cannot know
     finally:
         fds.close_all()
+    return latest
 
 
-def remove_unused(directory: int, made: set[str]) -> None:
+def find(directory: int, path: str, made: Collection[str], copied: Mapping[str, int]) -> Found:
+    """Say whether the program's work is at a staged path, or only what we have put there ourselves.
+
+    Args:
+        directory: where the paths begin.
+        path: what to look at.
+        made: the folders that we made.
+        copied: the copies that we made, and when each was complete, in nanoseconds of the filesystem's clock.
+    """
+    try:
+        status = os.stat(path, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return "nothing"
+    if path in copied:
+        return "work" if is_newer(directory, path, copied[path]) else "copy"
+    if path not in made or not stat.S_ISDIR(status.st_mode):
+        return "work"
+    fds = Descriptors()
+    try:
+        names = os.listdir(fds.open(path, REAL_DIRECTORY, dir_fd=directory))
+    finally:
+        fds.close_all()
+    found = {find(directory, f"{path}/{name}", made, copied) for name in names}
+    return "work" if "work" in found else "copy" if "copy" in found else "nothing"
+
+
+def remove_unused(directory: int, made: Collection[str]) -> None:
     """Remove those of the folders that we made in which nothing is, innermost first."""
     for path in sorted(made, reverse=True):
         try:
@@ -90,24 +118,68 @@ def remove_unused(directory: int, made: set[str]) -> None:
             continue  # it is in use, or gone
 
 
-def adapt_link(target: str, staged_in: str, published_in: str) -> str:
-    """Return what a symbolic link has to say where it is published to lead where it led where it was made.
+class LinkAdapter:
+    """Has symbolic links say what they have to say where they are published, to lead where they led where they were made.
 
     An absolute path of the staging folder becomes one of the destination's. A relative one stays if it leads somewhere from
-    the destination; if it only does from where it was made, it is reckoned anew.
-
-    Args:
-        target: what it says.
-        staged_in: the folder that it was made in.
-        published_in: the folder that it is published in.
+    the destination, or to what is published with it; if it leads somewhere only from where it was made, it is reckoned anew.
     """
-    if target.startswith("/"):
-        inside = target == staged_in or target.startswith(f"{staged_in}/")
-        return published_in + target[len(staged_in) :] if inside else target
-    here, there = os.path.join(staged_in, target), os.path.join(published_in, target)
-    if os.path.lexists(there) or not os.path.lexists(here):
-        return target
-    led_to = os.path.normpath(here)
-    if led_to == staged_in or led_to.startswith(f"{staged_in}/"):
-        return target  # to a neighbour, which is published beside it
-    return os.path.relpath(led_to, published_in)
+
+    __slots__ = ("_published_in", "_published_root", "_staged_in", "_staged_root")
+
+    def __init__(self, staged_in: str, published_in: str) -> None:
+        """Prepare.
+
+        Args:
+            staged_in: the folder that the program was told to make things in.
+            published_in: the folder that they are published in.
+        """
+        self._staged_in, self._published_in = staged_in, published_in
+        self._staged_root, self._published_root = os.path.realpath(staged_in), os.path.realpath(published_in)
+
+    def adapt(self, directory: int, name: str, folder: str = "") -> None:
+        """Adapt one link.
+
+        Args:
+            directory: where it is.
+            name: its name there.
+            folder: the path of that directory from the staging folder.
+        """
+        target = os.readlink(name, dir_fd=directory)
+        adapted = self.target(target, folder)
+        if adapted != target:
+            os.unlink(name, dir_fd=directory)
+            os.symlink(adapted, name, dir_fd=directory)
+
+    def adapt_tree(self, top: int, folder: str) -> None:
+        """Adapt the links in a folder; `folder` is its path from the staging folder."""
+        for level, done in Walk(top, "search"):
+            for name in () if done else level.special:
+                try:
+                    self.adapt(level.fd, name, os.path.join(folder, level.path))
+                except PermissionError:
+                    continue  # its maker has made its folder read-only: it stays what it is
+                except OSError as error:
+                    if error.errno != errno.EINVAL:  # a FIFO or socket
+                        raise
+
+    def target(self, target: str, folder: str) -> str:
+        """Return what a link has to say."""
+        if target.startswith("/"):
+            for staged, published in (
+                (self._staged_in, self._published_in),
+                (self._staged_root, self._published_root),
+            ):
+                if _is_in(target, staged):
+                    return published + target[len(staged) :]
+            return target
+        made_in, published_in = os.path.join(self._staged_root, folder), os.path.join(self._published_root, folder)
+        led_to = os.path.normpath(os.path.join(made_in, target))
+        leads_to = os.path.normpath(os.path.join(published_in, target))
+        if _is_in(led_to, self._staged_root) or os.path.lexists(leads_to) or not os.path.lexists(led_to):
+            return target
+        return os.path.relpath(led_to, published_in)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")

@@ -97,7 +97,7 @@ def _wrong(scenario: Scenario, outcome: Outcome, folder: Path, call: Call, error
         if left != kept:
             yield f"left behind: {left}"
         for path in kept:
-            if path.name not in raised.text or scenario.read(path) != "new":
+            if path.name not in raised.text or scenario.read_kept(path) != "new":
                 yield f"kept {path}, and said {raised.text}"
 
 

@@ -48,6 +48,14 @@ with atomik.group() as group:
     with group.path('two', overwrite=True) as path: make(path)
 """
 
+_STAGE = """
+with atomik.stage({'one': 'one', 'two': 'two', 'three': 'three'}) as out:
+    for key in ('one', 'two', 'extra'):
+        path = out['one'].parent / key
+        make(path)
+    out['three'].symlink_to('one')
+"""
+
 #: Each call, by what it does; all of them durable, the default.
 OPERATIONS = {
     "rename": Operation("atomik.rename('src', 'target')", {"src": "new"}, {"target": "new"}),
@@ -65,6 +73,22 @@ OPERATIONS = {
 
 #: Killed between its renames, a group stays half published: the one thing that it does not promise.
 GROUP = Operation(_GROUP, {"two": "old"}, {"one": "new", "two": "new"}, ({"one": "new", "two": "old"},))
+
+
+def _half_staged() -> tuple[State, ...]:
+    """A stage that was killed between its renames: the first outputs are new, in the order in which they were named."""
+    states: list[State] = [{"two": "old", "extra": "old"}]
+    for name in ("one", "two", "three", "extra"):
+        states.append({**states[-1], name: "new"})
+    return tuple(states[1:-1])
+
+
+STAGE = Operation(
+    _STAGE,
+    {"two": "old", "extra": "old"},
+    {"one": "new", "two": "new", "three": "new", "extra": "new"},
+    _half_staged(),
+)
 
 
 #: A killed process leaves the parents that it has made; a failed one does not.
@@ -130,6 +154,10 @@ def _wrong(operation: Operation, outcome: Outcome, call: Call, error: int, state
             yield f"reported as done, and there is {state}"
         if call.name in SYNCS and error != errno.EINTR:
             yield "a sync failed, and success was reported"
+        return
+    if raised.types[0] == "LeftoverError":
+        if "remove" not in operation.source or state != operation.after:
+            yield f"said that it is gone from its name, and there is {state}"
         return
     if raised.errno != seen(call, error):
         yield f"raised {raised.types[0]}: {raised.text}"

@@ -22,6 +22,12 @@ atomik.clean(".")
 with atomik.group() as group:
     with group.path("member") as path: path.write_text("prepared")
     with group.path("file", overwrite=True) as path: path.write_text("prepared")
+for name in ("staged", "link"):
+    with atomik.stage([name, "sub/"]) as stage:
+        stage[0].symlink_to("file") if name == "link" else stage[0].write_text("prepared")
+        stage[1].mkdir()
+        (stage[0].parent / "extra").write_text("prepared")
+    atomik.symlink(name, "link", overwrite=True)
 try:
     with atomik.file("file"): pass
 except atomik.FileAlreadyExistsError:
@@ -47,7 +53,7 @@ class Scenario:
     """One publication at `target`.
 
     Attributes:
-        call: ``"file"``, ``"folder"`` or ``"path"``.
+        call: ``"file"``, ``"folder"``, ``"path"``, ``"stage"`` (of one output) or ``"symlink"``.
         is_folder: whether a folder is published.
         overwrite: whether an old version stands there, and is replaced.
         tmp_dir: where it is staged: None, ``"same"`` or ``"other"`` filesystem.
@@ -64,13 +70,16 @@ class Scenario:
 
     def __str__(self) -> str:
         """Name it for pytest."""
-        kind = self.call if self.call != "path" else f"path-{'folder' if self.is_folder else 'file'}"
+        kind = f"{self.call}-{'folder' if self.is_folder else 'file'}" if self.call in _BOTH else self.call
         words = [kind, "over" if self.overwrite else "new", self.sync]
         return "-".join([*words, *(["big"] if self.big else []), *([f"tmp-{self.tmp_dir}"] if self.tmp_dir else [])])
 
     @property
     def source(self) -> str:
         """The workload: Python source to be run in a folder that was laid out."""
+        if self.call == "symlink":
+            call = f"atomik.symlink('new', 'target', overwrite={self.overwrite}, sync={self.sync!r})"
+            return f"import atomik\n{call}\nsay('published')\n"
         tmp_dir = "'tmp'" if self.tmp_dir else None
         call = f"atomik.{self.call}('target', overwrite={self.overwrite}, sync={self.sync!r}, tmp_dir={tmp_dir})"
         if self.call == "file":
@@ -78,8 +87,10 @@ class Scenario:
         elif not self.is_folder:
             body = "handle.write_text('new')"
         else:
-            making = "os.mkdir(handle)" if self.call == "path" else ""
+            making = "os.mkdir(handle)" if self.call in _BOTH else ""
             body = (making + _FILL.replace("NAMES", repr(self._names))).strip().replace("\n", "\n    ")
+        if self.call == "stage":
+            call, body = call.replace("'target'", "['target']"), f"handle = handle[0]\n    {body}"
         return f"import os\nimport atomik\nwith {call} as handle:\n    {body}\nsay('published')\n"
 
     @property
@@ -97,16 +108,24 @@ class Scenario:
             (folder / "tmp").mkdir()
         elif self.tmp_dir == "other":
             (folder / "tmp").symlink_to(elsewhere)
-        if self.overwrite:
+        if self.overwrite and self.call == "symlink":
+            (folder / "target").symlink_to("old")
+        elif self.overwrite:
             make(folder / "target", "old", self._names)
 
     def publish(self, folder: Path) -> None:
         """Publish as the workload does, in this process, whatever stands there."""
         import atomik
 
+        if self.call == "symlink":
+            atomik.symlink("next", folder / "target", overwrite=True, sync="off")
+            return
         tmp_dir = folder / "tmp" if self.tmp_dir else None
-        with getattr(atomik, self.call)(folder / "target", overwrite=True, sync="off", tmp_dir=tmp_dir) as handle:
-            if self.call == "file":
+        destination = [folder / "target"] if self.call == "stage" else folder / "target"
+        with getattr(atomik, self.call)(destination, overwrite=True, sync="off", tmp_dir=tmp_dir) as handle:
+            if self.call == "stage":
+                make(handle[0], "next", self._names)
+            elif self.call == "file":
                 handle.write("next")
             elif self.call == "folder":
                 (handle / "sub").mkdir()
@@ -122,7 +141,13 @@ class Scenario:
 
     def read(self, path: Path) -> str | None:
         """What the version at PATH says, None if there is none; it has to be whole."""
+        if self.call == "symlink":
+            return os.readlink(path) if os.path.lexists(path) else None
         return read(path, self._names)
+
+    def read_kept(self, path: Path) -> str | None:
+        """What the finished work that is kept at PATH says: a stage's is kept with all that was made, by its names."""
+        return self.read(path / "target" if self.call == "stage" else path)
 
     def others(self, folder: Path) -> list[str]:
         """What is in FOLDER and in its `tmp` besides what was laid there and the destination."""
@@ -166,6 +191,8 @@ def _is_atomiks(name: str) -> bool:
     return name.startswith((".atomik-", "atomik-kept-")) and name not in BYSTANDERS
 
 
+#: The calls that publish a file or a folder.
+_BOTH = {"path", "stage"}
 SHAPES = (("file", False), ("folder", True), ("path", False), ("path", True))
 
 
@@ -176,6 +203,13 @@ def scenarios() -> Iterator[Scenario]:
         yield Scenario(call, is_folder, overwrite, sync="off")
     yield Scenario("folder", is_folder=True, overwrite=True, big=True)
     yield from staged_elsewhere()
+    for overwrite in (False, True):
+        yield Scenario("symlink", is_folder=False, overwrite=overwrite)
+        yield Scenario("stage", is_folder=False, overwrite=overwrite)
+        yield Scenario("stage", is_folder=True, overwrite=overwrite)
+    yield Scenario("symlink", is_folder=False, overwrite=True, sync="off")
+    yield Scenario("stage", is_folder=True, overwrite=True, sync="off")
+    yield Scenario("stage", is_folder=False, overwrite=True, tmp_dir="other")
 
 
 def staged_elsewhere() -> Iterator[Scenario]:

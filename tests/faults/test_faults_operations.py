@@ -1,4 +1,4 @@
-"""rename, exchange, remove, copy and group, killed and failed at each system call."""
+"""rename, exchange, remove, copy, group and stage, killed and failed at each system call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.operations import GROUP, OPERATIONS, PARENTS, Operation, check_failures, check_kills
+from faults.operations import GROUP, OPERATIONS, PARENTS, STAGE, Operation, check_failures, check_kills
 from support.filesystems import Mounts
 from support.traced import Traced
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.leaves_litter]
 #: Copies and groups are made of publications, which are tested by themselves: a folder is enough.
 CASES = [
     pytest.param(operation, is_folder, id=f"{name}-{'folder' if is_folder else 'file'}")
-    for name, operation in {**OPERATIONS, "group": GROUP}.items()
+    for name, operation in {**OPERATIONS, "group": GROUP, "stage": STAGE}.items()
     for is_folder in (False, True)
     if is_folder or name not in {"copy", "copy-over", "group"}
 ]

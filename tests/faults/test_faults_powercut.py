@@ -14,6 +14,9 @@ FILE = Scenario("file", is_folder=False, overwrite=True)
 NEW_FILE = Scenario("file", is_folder=False, overwrite=False)
 FOLDER = Scenario("folder", is_folder=True, overwrite=True)
 BIG_FOLDER = Scenario("path", is_folder=True, overwrite=True, big=True)
+LINK = Scenario("symlink", is_folder=False, overwrite=True)
+STAGE = Scenario("stage", is_folder=True, overwrite=True)
+NEW_STAGE = Scenario("stage", is_folder=False, overwrite=False)
 NORMAL = Scenario("folder", is_folder=True, overwrite=True, sync="normal")
 
 
@@ -25,7 +28,7 @@ def test_cut_under_a_busy_process(filesystem: Filesystem, sync: str) -> None:
 
 
 @pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
-@pytest.mark.parametrize("scenario", [FILE, NEW_FILE, FOLDER, BIG_FOLDER, NORMAL], ids=str)
+@pytest.mark.parametrize("scenario", [FILE, NEW_FILE, FOLDER, BIG_FOLDER, NORMAL, LINK, STAGE, NEW_STAGE], ids=str)
 def test_cut_at_each_call(traced: Traced, filesystem: Filesystem, scenario: Scenario) -> None:
     """Old or new, whatever call the cut follows, even if all names have reached the disk; new, once it is done."""
     check_cuts_at_each_call(traced, filesystem, scenario)

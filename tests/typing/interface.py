@@ -97,6 +97,43 @@ def publication(path: Path) -> None:
     assert_type(anything.open(), object)
 
 
+def stages(path: Path) -> None:
+    """Outputs are a mapping or a sequence of paths; what is told to programs are paths, too."""
+    by_name = atomik.stage({"a": path, "b": "b/"}, overwrite=True, sync="full", tmp_dir=path, parents=True, strict=True)
+    assert_type(by_name, atomik.Stage)
+    with atomik.stage([path, b"b"], extras="refuse") as out:
+        assert_type(out, atomik.Stage)
+        assert_type(out[0], Path)
+        assert_type(out.staged(0), Path)
+        assert_type(out.destination(0), Path)
+        assert_type(out.old(0), Path | None)
+        assert_type(out.copy_old(0), Path)
+        assert_type(len(out), int)
+    assert_type(out.state, Literal["new", "open", "published", "discarded"])
+    assert_type(out.report, atomik.StageReport)
+    assert_type(out.report.extras, tuple[Path, ...])
+    for outcome in out.report.outputs.values():
+        assert_type(outcome, Literal["published", "direct", "unchanged", "missing"])
+    for kept in out.report.kept.values():
+        assert_type(kept, Path)
+    assert_type(by_name.open(), atomik.Stage)
+    assert_type(by_name.publish(), None)
+    atomik.stage([path], extras="keep")  # type: ignore[arg-type]
+    atomik.stage(3)  # type: ignore[arg-type]
+
+
+def links(path: Path) -> None:
+    """A link is made at once; it has no handle."""
+    assert_type(atomik.symlink("7", path), None)
+    atomik.symlink(b"7", "current", overwrite=True, sync="off", parents=True)
+    atomik.symlink("7")  # type: ignore[call-arg]
+    with atomik.group() as group:
+        assert_type(group.symlink(path, "current", overwrite=True), None)
+        group.symlink("7", path, sync="off")  # type: ignore[call-arg]
+    atomik.path(path, extras="publish")
+    atomik.path(path, extras="drop")  # type: ignore[arg-type]
+
+
 def exceptions_leave_the_block(path: Path) -> int:
     """A block never swallows an exception: what comes after it needs no return."""
     with atomik.folder(path):
