@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,12 @@ collect_ignore = ["lab"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers by which a test says that it leaves something on purpose."""
+    """Register the markers by which a test says that it leaves something on purpose; let Ctrl-C be heard.
+
+    A run that nohup or a script's `&` has started ignores it, and so would every process that a test starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "leaves_litter: leaves staging entries or kept work behind, on purpose")
     config.addinivalue_line("markers", "leaks_descriptors: leaves descriptors open, on purpose")
 

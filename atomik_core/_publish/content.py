@@ -171,8 +171,9 @@ class PathContent:
             if extras and self._extras != "discard":
                 staging.wrapper.keep(nothing)
             raise nothing
-        wrong = self._wrong_kind(entry)
-        if wrong is not None:
+        if entry.destination.ends_with_slash and entry.kind == "file":
+            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
+            wrong = NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
             staging.wrapper.keep(wrong)
             raise wrong
         if extras and self._extras == "refuse":
@@ -180,9 +181,9 @@ class PathContent:
             staging.wrapper.keep(error)
             raise error
         if not entry.fits_old():
-            wrong = explain.wrong_kind(entry.destination.path, entry.kind)
-            staging.wrapper.keep(wrong)
-            raise wrong
+            misfit = explain.wrong_kind(entry.destination.path, entry.kind)
+            staging.wrapper.keep(misfit)
+            raise misfit
         if extras and self._extras == "publish":
             entry.extras, entry.made_in = extras, staging.wrapper
         _adapt_links(entry, staging)
@@ -194,19 +195,6 @@ class PathContent:
 
     def release(self) -> None:
         """Hold nothing."""
-
-    @staticmethod
-    def _wrong_kind(entry: Entry) -> OSError | None:
-        """Return the error for what was made, if it is not what was announced, or cannot take the place of what stood there."""
-        if entry.destination.ends_with_slash and entry.kind == "file":
-            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
-            return NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
-        old = entry.old
-        if old is None or entry.kind is None or stat.S_ISLNK(old.st_mode):
-            return None
-        if stat.S_ISDIR(old.st_mode) != (entry.kind == "folder"):
-            return explain.wrong_kind(entry.destination.path, entry.kind)
-        return None
 
     @staticmethod
     def _nothing(entry: Entry, status: os.stat_result | None, extras: list[str]) -> NothingStagedError:

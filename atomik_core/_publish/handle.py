@@ -118,7 +118,18 @@ class Handle:
         raw_mode: what a raw file takes for it: ``w``, ``x``, ``a`` or ``r``, perhaps with ``+``.
     """
 
-    __slots__ = ("_binary", "_buffering", "_encoding", "_errors", "_layers", "_newline", "_writes", "mode", "raw_mode")
+    __slots__ = (
+        "_binary",
+        "_buffering",
+        "_encoding",
+        "_errors",
+        "_layers",
+        "_newline",
+        "_refusal",
+        "_writes",
+        "mode",
+        "raw_mode",
+    )
 
     def __init__(
         self, mode: str, buffering: int, encoding: str | None, errors: str | None, newline: str | None
@@ -144,6 +155,7 @@ class Handle:
         self._newline = newline
         self._layers: tuple[Any, ...] = ()
         self._writes: _CountedWrites | None = None
+        self._refusal: OSError | None = None
 
     def open(self, fd: int, name: str) -> Any:
         """Put the usual layers over the descriptor and return the uppermost.
@@ -186,7 +198,11 @@ class Handle:
         write = io.FileIO.write.__get__(raw)
 
         def write_after_call(data: Any) -> int:
-            call()
+            try:
+                call()
+            except OSError as error:
+                self._refusal = error
+                raise
             return int(write(data))
 
         self._let_through(raw, write_after_call)
@@ -208,6 +224,8 @@ class Handle:
             except OSError as error:
                 error.filename = self._layers[-1].name
                 raise
+        if self._refusal is not None:
+            raise self._refusal
         if self._writes is not None and self._writes.have_failed:
             msg = (
                 "A write to this file has failed, and its error was caught: what was to be written then may be missing, "
