@@ -877,12 +877,16 @@ class Entry:
             )
 
     def leave(self) -> None:
-        """Let go of everything: whoever has replaced a folder that we held meanwhile could not remove it."""
-        for fd in (self._old_fd, self.staged.content if self.kind == "folder" else -1):
+        """Let go of everything: whoever has replaced a folder that we held meanwhile could not remove it.
+
+        An old version that is at the staging name still is there to stay.
+        """
+        for fd in (-1 if self._displaced else self._old_fd, self.staged.content if self.kind == "folder" else -1):
             if fd in self.fds:
                 remove.unlock_and_reap(fd)
         try:
             if self._old_fd in self.fds:
+                locks.unlock(self._old_fd)
                 self.fds.close(self._old_fd)
             self.close()
         except OSError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import get_args
 
 import pytest
 
 import atomik
+from core.shapes import FOLDER
 from support.traced import Traced
 
 WORKLOADS = {
@@ -82,6 +84,35 @@ def test_full(tmp_path, traced, name):
     assert names[visible + 1] == "sync"
     assert f"{tmp_path}/w>" in calls[visible + 1][1]
     assert names[visible + 2 :] == (["remove"] if name == "folder over" else [])
+
+
+@pytest.mark.system
+@pytest.mark.leaves_litter
+@pytest.mark.parametrize("publish", ["atomik.folder('a', overwrite=True)", "atomik.path('a', overwrite=True)", "GROUP"])
+def test_the_old_version_outlives_a_failed_sync(tmp_path, traced, publish):
+    """Where the directory could not be synced a power cut may bring the old name back: the old version stays for that."""
+    workload = (
+        "import atomik\nfrom core.shapes import FOLDER, Path\n"
+        "FOLDER.publish(Path('a'), 'old', overwrite=True)\nFOLDER.publish(Path('b'), 'old', overwrite=True)\nsay('laid')\n"
+    )
+    if publish == "GROUP":
+        workload += (
+            "with atomik.group() as group:\n"
+            "    for name in 'ab':\n        with group.folder(name, overwrite=True) as handle: FOLDER.lay(handle / 'x', 'new')\n"
+        )
+    else:
+        make = "" if "folder" in publish else "handle.mkdir(); "
+        workload += f"with {publish} as handle: {make}FOLDER.lay(handle / 'x', 'new')\n"
+    (tmp_path / "w").mkdir()
+    (tmp_path / "v").mkdir()
+    last = [call for call in traced.calls(workload, tmp_path / "v") if call.name == "fsync"][-1]
+
+    outcome = traced.failing_at(last, errno.EIO, workload, tmp_path / "w")
+
+    assert outcome.raised.types[0] == "NotDurableError"
+    assert (tmp_path / "w" / "a" / "x" / "one").read_text() == "new"
+    kept = [path for path in (tmp_path / "w").iterdir() if path.name not in {"a", "b"}]
+    assert [FOLDER.read(path) for path in kept] == ["old"] * (2 if publish == "GROUP" else 1)
 
 
 @pytest.mark.system
