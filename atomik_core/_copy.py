@@ -26,6 +26,7 @@ def copy(
     overwrite: bool = False,
     sync: Sync | None = None,
     parents: bool = False,
+    backup: StrPath | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Copy a file or a whole tree, from any filesystem: it appears at `dst` in one instant, complete.
@@ -41,6 +42,7 @@ def copy(
         overwrite: replace a file by a file, a folder by a folder.
         sync: as :func:`atomik.file`'s.
         parents: make missing parent directories.
+        backup: as :func:`atomik.file`'s: with `overwrite`, where the version that is replaced is kept.
         progress: called with the number of files and of bytes copied so far, now and then and at the end of each file. What
             it raises ends the copy; nothing is published then.
 
@@ -60,7 +62,7 @@ def copy(
             msg = f"{os.fsdecode(dst)!r} lies inside {source!r}: a copy cannot contain itself; choose a destination beside it"
             raise ValueError(msg)
         is_held = lock == "held" and Filesystem(fd).lock_scope == "exact"
-        options = Options(overwrite=overwrite, sync=sync, parents=parents)
+        options = Options(overwrite=overwrite, sync=sync, parents=parents, backup=backup)
         content = CopyContent(fd, source, Transfer(progress, source), is_held=is_held)
         with Publication[None](os.fsdecode(dst), options, content):
             pass

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ._file import BinaryMode, TextMode
     from ._mode import Mode
     from ._os.levels import Sync
-    from ._publish.content import Content, Extras
-    from ._publish.entry import State
+    from ._publish.content import Extras
+    from ._publish.entry import Content, State
     from ._publish.options import StrPath
     from ._publish.transaction import Members
 else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ._os import locks, metadata, mounts, names, remove
+from ._os.calls import GONE
 from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
 from ._os.filesystems import Filesystem
 from ._os.walk import Level, Walk, open_for_removal
@@ -106,7 +107,12 @@ def _is_ours(directory: int, name: str) -> bool:
     user = os.geteuid()
     if user not in (0, status.st_uid) or not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
         return False
-    return not mounts.is_mount_point(directory, name)
+    try:
+        return not mounts.is_mount_point(directory, name)
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        return False
 
 
 def _inspect(level: Level, path: str, name: str) -> Leftover | None:
@@ -125,7 +131,9 @@ def _inspect(level: Level, path: str, name: str) -> Leftover | None:
             live = _is_live(fds, fd, status)
         except PermissionError:
             pass  # nothing can be seen without changing its mode, which `clean` does
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return None
     finally:
         fds.close_all()
@@ -141,7 +149,8 @@ def _is_live(fds: Descriptors, fd: int, status: os.stat_result) -> bool | None:
             fd = fds.open(names.LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
             known = True
         except FileNotFoundError:
-            pass
+            # Nothing is lost with an empty one: whoever has just made it makes another.
+            known = not os.listdir(fd)
     lock = locks.try_lock_exclusive(fd)
     if lock == "busy":
         return True
@@ -154,7 +163,9 @@ def _measure(fd: int, changed: float) -> tuple[int, float]:
         for name in () if done else level.files:
             try:
                 status = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
                 continue  # somebody is still at work there
             size += status.st_size
             changed = max(changed, status.st_mtime)
@@ -180,9 +191,9 @@ def _remove_dead(directory: int, name: str, *, force: bool) -> bool:
             if is_folder and stat.S_IMODE(os.fstat(fd).st_mode) == stat.S_IRWXU:
                 metadata.set_mode(fd, stat.S_IMODE(status.st_mode))  # it had to be given that to be opened
             return False
-        lock_files.close_all()  # NFS would hide an open file in the folder instead of removing it
         if is_folder:
-            return remove.remove_tree(directory, name, fd) == "removed"
+            release = lock_files.close_all if [*lock_files] else None
+            return remove.remove_tree(directory, name, fd, release=release) == "removed"
         os.unlink(name, dir_fd=directory)
     except OSError:
         return False  # gone meanwhile, or not ours to remove

@@ -11,8 +11,9 @@ from ._os import remove as _remove
 from ._os import rename as _rename
 from ._os import sync as _sync
 from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
-from ._publish import explain
+from ._publish import explain, required
 from ._publish.destination import Destination, Directories
+from ._publish.operation import Operation
 from .errors import LeftoverError, NotDurableError
 
 TYPE_CHECKING = False
@@ -45,7 +46,7 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
     level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
-        source, target = _open(fds, src), _open(fds, dst)
+        source, target = _open(fds, src, level), _open(fds, dst, level)
         status = _existing(source)
         is_folder = stat.S_ISDIR(status.st_mode)
         there = target.stat()
@@ -53,13 +54,14 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
             raise explain.already_exists(target.path)
         if there is not None and is_folder != stat.S_ISDIR(there.st_mode):
             raise explain.is_not_a_folder(target.path) if is_folder else explain.is_a_folder(target.path)
-        try:
-            replaced = _move(source, target, status, overwrite=overwrite)
-        except OSError as error:
-            _refuse_nested(fds, error, source, target)
-            primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE or link(2)"
-            raise _translate_error(error, source, target, primitive) from error
-        _sync_parents(level, target, source)
+        with Operation(target.path, is_folder=is_folder) as operation:
+            try:
+                replaced = _move(source, target, status, overwrite=overwrite)
+            except OSError as error:
+                _refuse_nested(fds, error, source, target)
+                primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE or link(2)"
+                raise _translate_error(error, source, target, primitive) from error
+            _make_durable(operation, level, target, source)
         if replaced:
             _remove_displaced(fds, source, target, level)
     finally:
@@ -131,16 +133,17 @@ def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
     level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
-        one, other = _open(fds, a), _open(fds, b)
-        _existing(one)
+        one, other = _open(fds, a, level), _open(fds, b, level)
+        status = _existing(one)
         _existing(other)
-        try:
-            _rename.exchange(one.fd, one.name, other.fd, other.name)
-        except OSError as error:
-            _refuse_nested(fds, error, one, other)
-            _refuse_nested(fds, error, other, one)
-            raise _translate_error(error, one, other, "RENAME_EXCHANGE") from error
-        _sync_parents(level, one, other)
+        with Operation(one.path, is_folder=stat.S_ISDIR(status.st_mode)) as operation:
+            try:
+                _rename.exchange(one.fd, one.name, other.fd, other.name)
+            except OSError as error:
+                _refuse_nested(fds, error, one, other)
+                _refuse_nested(fds, error, other, one)
+                raise _translate_error(error, one, other, "RENAME_EXCHANGE") from error
+            _make_durable(operation, level, one, other)
     finally:
         fds.close_all()
 
@@ -165,22 +168,26 @@ def remove(path: StrPath, *, sync: Sync | None = None) -> None:
     level = _sync.resolve_level(sync)
     fds = Descriptors()
     try:
-        target = _open(fds, path)
-        if stat.S_ISDIR(_existing(target).st_mode):
-            _rename_away_and_remove(fds, target, level)
-            return
-        try:
-            os.unlink(target.name, dir_fd=target.fd)
-        except OSError as error:
-            raise explain.rename_error(error, target.fd, target.name, target.path, "unlink(2)") from error
-        _sync_parents(level, target)
+        target = _open(fds, path, level)
+        is_folder = stat.S_ISDIR(_existing(target).st_mode)
+        with Operation(target.path, is_folder=is_folder) as operation:
+            if is_folder:
+                _rename_away_and_remove(fds, target, level, operation)
+                return
+            try:
+                os.unlink(target.name, dir_fd=target.fd)
+            except OSError as error:
+                raise explain.rename_error(error, target.fd, target.name, target.path, "unlink(2)") from error
+            _make_durable(operation, level, target)
     finally:
         fds.close_all()
 
 
-def _open(fds: Descriptors, path: StrPath) -> Destination:
+def _open(fds: Descriptors, path: StrPath, level: Sync) -> Destination:
     place = Destination(os.fsdecode(path), accepts_slash=True)
     place.open(Directories(fds, shares=False), parents=False)
+    if level == "full":
+        required.readable(place.directory, place.path)
     return place
 
 
@@ -214,26 +221,37 @@ def _translate_error(error: OSError, source: Destination, target: Destination, p
     return explain.rename_error(error, target.fd, target.name, target.path, primitive, source.fd)
 
 
-def _sync_parents(level: Sync, *places: Destination) -> None:
-    if level == "full":
-        try:
+def _make_durable(operation: Operation | None, level: Sync, *places: Destination) -> None:
+    """Sync the directories of names that have changed; an operation that is watched has two steps here."""
+    try:
+        if operation is not None:
+            operation.reach("published")
+        if level == "full":
             _sync.fsync_directories({place.fd for place in places})
-        except OSError as error:
-            raise explain.not_durable(error, places[0].path) from error
+    except OSError as error:
+        raise explain.not_durable(error, places[0].path) from error
+    if operation is not None:
+        operation.reach("durable")
 
 
 def _remove_displaced(fds: Descriptors, source: Destination, target: Destination, level: Sync) -> None:
     try:
         _rename_away_and_remove(fds, source, level)
-    except (NotDurableError, LeftoverError):
+    except NotDurableError:
         raise
+    except LeftoverError as error:
+        import logging
+
+        logging.getLogger("atomik").warning("%s: renamed, but of what was replaced: %s", target.path, error)
     except OSError as error:
         why = os.strerror(error.errno or 0)
         msg = f"Renamed, but what was replaced could not be removed ({why}) and stands at {source.path!r} now"
         raise OSError(error.errno, msg, target.path) from error
 
 
-def _rename_away_and_remove(fds: Descriptors, place: Destination, level: Sync) -> None:
+def _rename_away_and_remove(
+    fds: Descriptors, place: Destination, level: Sync, operation: Operation | None = None
+) -> None:
     """Rename a folder to a staging name, locked so that no cleaner comes before that is durable; then remove it.
 
     Raises:
@@ -249,9 +267,9 @@ def _rename_away_and_remove(fds: Descriptors, place: Destination, level: Sync) -
         _rename.new_folder(place.fd, place.name, place.fd, name)
     except OSError as error:
         raise explain.rename_error(error, place.fd, place.name, place.path, "RENAME_NOREPLACE") from error
-    _sync_parents(level, place)
+    _make_durable(operation, level, place)
     if _remove.remove_if_unlocked(place.fd, name, fd) == "left":
-        where = os.path.join(place.place.current_path, name)
+        where = os.path.join(place.directory.current_path, name)
         msg = (
             f"It is gone from its name, but something in it could not be deleted (immutable, somebody else's, or mounted) "
             f"and stays at {where!r}"

@@ -180,11 +180,11 @@ class _Places:
 
     def of(self, entry: Entry) -> _Place:
         """Return that of an output's directory."""
-        return self._by_directory[entry.destination.given_place]
+        return self._by_directory[entry.destination.given_directory]
 
     def wrapper(self, entry: Entry) -> Wrapper:
         """Return the staging folder for an output, made if there is none for its directory yet."""
-        directory = entry.destination.given_place
+        directory = entry.destination.given_directory
         if directory not in self._by_directory:
             self._by_directory[directory] = _Place(entry.new_wrapper(), entry)
         return self._by_directory[directory].wrapper
@@ -481,6 +481,9 @@ class Stage:
                 "staged path, too; nothing is published; pass overwrite=True to replace what is there"
             )
             raise FileAlreadyExistsError(errno.EEXIST, msg, output.destination)
+        if self._options.backup is not None:
+            kept[output.key] = Path(self._options.backup)
+            return
         where = Path(output.destination).with_name(kept_name())
         if output.entry.keep_old_at(os.fspath(where)):
             kept[output.key] = where
@@ -523,7 +526,9 @@ class Stage:
         missing = [output for output in self._outputs.values() if self._report.outputs[output.key] == "missing"]
         if missing:
             names = ", ".join(repr(output.destination) for output in missing)
-            msg = f"Not made where it was to be: {names}; nothing is published"
+            direct = ", ".join(map(repr, self._direct()))
+            rest = f"{direct} was written by the program itself, and stays; nothing else" if direct else "nothing"
+            msg = f"Not made, neither at the staged path nor at the destination: {names}; {rest} is published"
             raise NothingStagedError(errno.ENOENT, msg, missing[0].destination)
 
     def _refuse_direct_writes(self, kept: Iterable[Hashable]) -> None:
@@ -597,7 +602,7 @@ def _followed_link(entry: Entry) -> tuple[int, int] | None:
     destination = entry.destination
     if not destination.is_followed:
         return None
-    return rename.identity(destination.given_place.fd, destination.given_name)
+    return rename.identity(destination.given_directory.fd, destination.given_name)
 
 
 def stage(
@@ -607,6 +612,8 @@ def stage(
     sync: Sync | None = None,
     tmp_dir: StrPath | None = None,
     parents: bool = True,
+    permissions: int | None = None,
+    backup: StrPath | None = None,
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
@@ -634,6 +641,8 @@ def stage(
         sync: as :func:`atomik.file`'s, for all outputs.
         tmp_dir: a directory to stage in; beside each destination by default.
         parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        permissions: as :func:`atomik.path`'s, for all outputs, but not for what is made beside them.
+        backup: as :func:`atomik.path`'s, for a stage with one output.
         extras: what becomes of what is made beside the outputs: ``"publish"``: it is published beside the destinations, and
             replaces what a direct run would have replaced; ``"refuse"``: an error, and everything is kept; ``"discard"``: it
             is dropped.
@@ -650,6 +659,14 @@ def stage(
     instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened.
     """
     options = Options(
-        overwrite=overwrite, sync=resolve_level(sync), tmp_dir=tmp_dir, parents=parents, follow_symlinks=True
+        overwrite=overwrite,
+        sync=resolve_level(sync),
+        tmp_dir=tmp_dir,
+        parents=parents,
+        permissions=permissions,
+        backup=backup,
     )
+    if backup is not None and len(outputs) > 1:
+        msg = f"backup keeps one version, and there are {len(outputs)} outputs; stage without it, or publish one folder"
+        raise ValueError(msg)
     return Stage(outputs, options, extras, strict=strict)

@@ -26,11 +26,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._plugins import hooks
 from ._publish.publication import Publication
 from ._publish.step_types import Step, Watcher
 from ._publish.steps import watchers
 
-__all__ = ["Step", "Watcher", "before_writes", "watchers", "watching"]
+__all__ = ["Step", "Watcher", "before_writes", "plugins", "watchers", "watching"]
 
 
 @contextlib.contextmanager
@@ -44,6 +45,25 @@ def watching(watcher: Watcher) -> Iterator[None]:
         yield
     finally:
         watchers.remove(watcher)
+
+
+@contextlib.contextmanager
+def plugins(*given: object) -> Iterator[None]:
+    """Let these, and none that is installed, be Atomik's plugins within the block: for a plugin's own tests.
+
+    Args:
+        given: modules or objects with functions or methods that are marked with :func:`atomik.hookimpl`; the later ones are
+            called first, as with those that are installed. None at all: no plugin is called.
+
+    What is installed is not imported. The block holds for the whole process, not only for its own thread;
+    :func:`atomik.plugins` tells of these plugins, too.
+
+    Raises:
+        pluggy.PluginValidationError: one of them would never be called, or is not to be: a hook is unknown or unmarked, an
+            argument wrong.
+    """
+    with hooks.replaced(given):
+        yield
 
 
 def before_writes(publication: Publication[Any], call: Callable[[], object]) -> bool:

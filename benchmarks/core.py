@@ -95,7 +95,7 @@ def libraries() -> dict[str, Publish]:
         return {}
 
     def by_safer(path: Path) -> None:
-        # Without a temporary file it writes from memory to the destination itself.
+        # Without this it holds the content in memory first.
         with safer.open(path, "wb", temp_file=True) as file:
             file.write(CONTENT)
 

@@ -124,10 +124,10 @@ def main() -> None:
     fine = True
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         medians = compare(write_targets, Path(memory), 2 * rounds)
-        fine &= report('open("w") of 4 KiB, sync="off", tmpfs, CPU time', "us", medians, 1.3)
+        fine &= report('open("w") of 4 KiB, sync="off", tmpfs, CPU time', "us", medians, 1.2)
     with tempfile.TemporaryDirectory(dir=options.disk) as disk:
         medians = compare(run_tasks, Path(disk), rounds)
-        fine &= report(f"{TASKS} tasks, 2 workers, durable, wall time", "s", medians, 1.25)
+        fine &= report(f"{TASKS} tasks, 2 workers, durable, wall time", "s", medians, 1.2)
     sys.exit(not fine)
 
 

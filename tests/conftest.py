@@ -13,6 +13,9 @@ from support.watch import descriptors, litter
 
 pytest_plugins = ["support.filesystems"]
 
+#: The laboratory takes an hour; it runs if it is named: `tox run -e lab`.
+collect_ignore = ["lab"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a test says that it leaves something on purpose."""

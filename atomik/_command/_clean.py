@@ -13,13 +13,15 @@ import click
 
 import atomik
 
-from . import _options, _words
-from ._operation import Failure, Operation, shown
+from . import _format, _options
+from ._errors import Failure
+from ._format import printable
+from ._subcommand import Subcommand
 
 _KEPT: Final = re.compile(r"atomik-kept-[0-9a-f]+")
 
 
-@click.command(cls=Operation, short_help="Remove what killed processes have left.")
+@click.command(cls=Subcommand, short_help="Remove what killed processes have left.")
 @_options.directory()
 @click.option("-n", "--dry-run", is_flag=True, help="Only list.")
 @click.option("-r", "--recursive", is_flag=True, help="Look in the folders below DIR, too, but not across mounts.")
@@ -46,13 +48,15 @@ def clean(directory: str, *, dry_run: bool, recursive: bool, force: bool, quiet:
     left = [leftover for leftover in found if os.path.lexists(leftover.path)]
     rows = [_row("removed", leftover) for leftover in removed]
     rows += [_row(_state(leftover, force=force, dry_run=dry_run), leftover) for leftover in left]
-    rows += [("kept work", "?", *_age_and_size(path), shown(path)) for path in _kept(directory, recursive=recursive)]
+    rows += [
+        ("kept work", "?", *_age_and_size(path), printable(path)) for path in _kept(directory, recursive=recursive)
+    ]
     if quiet:
         pass
     elif rows:
-        click.echo(_words.columns([("", "DESTINATION", "AGE", "SIZE", "PATH"), *rows]))
+        click.echo(_format.table([("", "DESTINATION", "AGE", "SIZE", "PATH"), *rows]))
     else:
-        click.echo(f"{shown(directory)}: nothing was left behind")
+        click.echo(f"{printable(directory)}: nothing was left behind")
     stuck = [leftover for leftover in left if not leftover.live]
     if stuck and not dry_run:
         raise _stuck(directory, stuck, force=force)
@@ -63,23 +67,23 @@ def _stuck(directory: str, stuck: list[atomik.Leftover], *, force: bool) -> Fail
         remedy = "nobody can tell here whether another host is publishing; if none is, use --force"
     else:
         remedy = "something is mounted inside, or it may not be removed; look there"
-    paths = ", ".join(shown(leftover.path) for leftover in stuck)
-    return Failure(f"{shown(directory)}: not removed: {paths}; {remedy}")
+    paths = ", ".join(printable(leftover.path) for leftover in stuck)
+    return Failure(f"{printable(directory)}: not removed: {paths}; {remedy}")
 
 
 def _age_and_size(path: str) -> tuple[str, str]:
     status = os.lstat(path)
-    size = "" if stat.S_ISDIR(status.st_mode) else _words.size(status.st_size)
-    return _words.age(time.time() - status.st_mtime), size
+    size = "" if stat.S_ISDIR(status.st_mode) else _format.size(status.st_size)
+    return _format.age(time.time() - status.st_mtime), size
 
 
 def _row(state: str, leftover: atomik.Leftover) -> tuple[str, ...]:
     return (
         state,
-        shown(leftover.destination or "?"),
-        _words.age(time.time() - leftover.changed),
-        _words.size(leftover.size),
-        shown(leftover.path),
+        printable(leftover.destination or "?"),
+        _format.age(time.time() - leftover.changed),
+        _format.size(leftover.size),
+        printable(leftover.path),
     )
 
 

@@ -7,10 +7,10 @@ import click
 import atomik
 
 from . import _options
-from ._operation import Operation
+from ._subcommand import Subcommand
 
 
-@click.command(cls=Operation, short_help="Swap two names in one instant.")
+@click.command(cls=Subcommand, short_help="Swap two names in one instant.")
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
 @_options.sync()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -14,10 +12,11 @@ import click
 
 import atomik
 
-from . import _signals
-from ._operation import Failure, shown
+from . import _log, _output, _signals
+from ._errors import Failure
+from ._format import printable
 
-_SUBCOMMANDS: Final = ("clean", "copy", "exchange", "plugins", "probe", "run", "write")
+_SUBCOMMANDS: Final = ("clean", "copy", "exchange", "link", "plugins", "probe", "remove", "rename", "run", "write")
 
 _EPILOG = """
 Exit status: 0 if it is done; 1 if it failed, for the reason on standard error; 2 if the arguments make no sense; 130
@@ -29,7 +28,7 @@ Environment: ATOMIK_SYNC is the default of --sync; ATOMIK_DISABLE_PLUGINS and AT
 
 
 class _Subcommands(click.Group):
-    """Each is a module of its own, imported when it is called for: a script may start this a thousand times."""
+    """Each is a module of its own, imported when it is used: a script may start this a thousand times."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature of click
         return list(_SUBCOMMANDS)
@@ -39,6 +38,22 @@ class _Subcommands(click.Group):
             return None
         subcommand: click.Command = getattr(import_module(f"._{cmd_name}", __package__), cmd_name)
         return subcommand
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; suggest one for a name that is mistyped."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            # click suggests one itself only since 8.4, and only of those that it holds: here, none.
+            from difflib import get_close_matches
+
+            alike = [repr(name) for name in get_close_matches(args[0], _SUBCOMMANDS)]
+            if not alike or args[0].startswith("-"):
+                raise
+            msg = f"No such command {args[0]!r}. Did you mean {' or '.join(alike)}?"
+            raise click.UsageError(msg, ctx) from error
 
 
 @click.group(
@@ -58,52 +73,32 @@ def command(ctx: click.Context) -> None:
     there after a power cut.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
+        with suppress(OSError):
+            click.echo(ctx.get_help(), err=True)
         ctx.exit(2)
 
 
 def run() -> int:
     """Run the command with the arguments of this process; return its exit status."""
-    _log_in_one_line()
+    _log.print_in_one_line()
+    sys.stdout = _output.checked(sys.stdout)
     try:
-        with _signals.raised():
+        with _signals.raise_on_signals():
             return command.main(standalone_mode=False) or 0
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else command.name
-        _complain(f"{error.format_message().rstrip('.')}; see {path} --help")
+        message = error.format_message().rstrip(".")
+        _print_error(f"{message}{' See' if message.endswith(('?', '?)')) else '; see'} {path} --help")
         return error.exit_code
     except Failure as failure:
-        _complain(failure.message)
+        _print_error(failure.message)
         return failure.status
-    except _signals.Ended as end:
-        if end.number == signal.SIGPIPE:
-            _silence_output()
-        else:
-            _complain(str(end))
+    except _signals.EndedBySignal as end:
+        if end.number != signal.SIGPIPE:
+            _print_error(str(end))
         return end.status
 
 
-def _silence_output() -> None:
-    """What is still in its buffer has nowhere to go, and must not be complained about at exit."""
-    with open(os.devnull, "w") as null:
-        os.dup2(null.fileno(), 1)
-
-
-def _complain(line: str) -> None:
-    with suppress(OSError):  # nobody reads that either
-        click.echo(f"atomik: {shown(' '.join(line.split()))}", err=True)
-
-
-class _OneLine(logging.Formatter):
-    """What the library logs, such as a broken plugin: without the traceback, which helps only its author."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"atomik: {shown(' '.join(record.getMessage().split()))}"
-
-
-def _log_in_one_line() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine())
-    logger = logging.getLogger("atomik")
-    logger.addHandler(handler)
-    logger.propagate = False
+def _print_error(line: str) -> None:
+    with suppress(OSError):  # standard error is closed or full, too
+        click.echo(f"atomik: {printable(' '.join(line.split()))}", err=True)

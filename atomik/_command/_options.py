@@ -27,9 +27,10 @@ def destination(name: str = "dest") -> Decorator:
     return click.argument(name, type=click.Path())
 
 
-def directory() -> Decorator:
-    """Return the argument DIR."""
-    return click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+def directory(default: str | None = None) -> Decorator:
+    """Return the argument DIR, which may be left out if there is a default."""
+    metavar = "DIR" if default is None else "[DIR]"
+    return click.argument("directory", metavar=metavar, default=default, type=click.Path(exists=True, file_okay=False))
 
 
 def overwrite() -> Decorator:

@@ -10,11 +10,11 @@ import click
 
 import atomik
 
-from . import _options, _words
-from ._operation import Operation
+from . import _format, _options
+from ._subcommand import Subcommand
 
 
-@click.command(cls=Operation, short_help="List plugins and integrations.")
+@click.command(cls=Subcommand, short_help="List plugins and integrations.")
 @_options.as_json()
 @click.pass_context
 def plugins(ctx: click.Context, *, as_json: bool) -> None:
@@ -28,7 +28,7 @@ def plugins(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps([_described(plugin) for plugin in found], indent=2))
     elif found:
         heading = ("NAME", "STATE", "DISTRIBUTION", "WHAT IT DOES")
-        click.echo(_words.columns([heading, *map(_row, found)]))
+        click.echo(_format.table([heading, *map(_row, found)]))
     else:
         click.echo("No plugins are installed.")
     if any(plugin.status == "broken" for plugin in found):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import click
 
 import atomik
 
-from . import _child, _options
-from ._operation import Failure, Operation, shown
+from . import _child, _options, _placeholders
+from ._errors import Failure
+from ._format import printable
+from ._subcommand import Subcommand
 
 _VARIABLE: Final = "ATOMIK_OUTPUT_"
 _NOT_FOUND: Final = 127
@@ -23,7 +24,7 @@ _NOT_STARTED: Final = 126
 
 
 @click.command(
-    cls=Operation,
+    cls=Subcommand,
     short_help="What a program writes is published if it succeeds.",
     context_settings={"allow_interspersed_args": False},
 )
@@ -33,73 +34,110 @@ _NOT_STARTED: Final = 126
     "outputs",
     metavar="OUT",
     multiple=True,
-    required=True,
     type=click.Path(),
-    help="A destination; may be given several times.",
+    help="A destination that CMD writes to by its path; may be given several times. One that ends with a slash is a folder.",
 )
+@click.option(
+    "--stdout",
+    metavar="DEST",
+    type=click.Path(),
+    help="The file that the standard output of CMD becomes.",
+)
+@click.option(
+    "-I",
+    "placeholder",
+    metavar="NAME",
+    default=_placeholders.DEFAULT,
+    help="What stands for the path of the only OUT in the arguments of CMD, instead of {}.",
+)
+@click.option(
+    "--extras",
+    type=click.Choice(("publish", "refuse", "discard")),
+    default="publish",
+    help="What CMD makes beside an OUT is published, too, beside the destination (publish, the default); makes it fail, and "
+    "everything is kept (refuse); is dropped (discard).",
+)
+@click.option("--strict", is_flag=True, help="Fail if CMD writes to a destination itself; otherwise that is reported.")
 @_options.overwrite()
 @_options.sync()
 @_options.parents()
 @_options.permissions()
 @_options.tmp_dir()
 @_options.backup()
+@_options.quiet()
 @click.argument("cmd", nargs=-1, required=True, metavar="[--] CMD [ARG]...", type=click.UNPROCESSED)
-def run(outputs: tuple[str, ...], cmd: tuple[str, ...], sync: atomik.Sync | None, **options: Any) -> None:
-    """Run CMD, which writes to staged paths; publish them together if it exits with 0.
+def run(
+    outputs: tuple[str, ...], stdout: str | None, placeholder: str, cmd: tuple[str, ...], *, quiet: bool, **options: Any
+) -> None:
+    """Run CMD, which writes to staged paths or to its standard output; publish all of it together if it exits with 0.
 
     In the arguments of CMD, {} stands for the staged path of the only OUT; {1}, {2} and so on for those of several. In
     its environment ATOMIK_OUTPUT_1, ATOMIK_OUTPUT_2 and so on hold the same paths: a shell script uses them as
-    "$ATOMIK_OUTPUT_1", safe from blanks. Nothing exists there yet; CMD makes a file or a folder of that name.
+    "$ATOMIK_OUTPUT_1", safe from blanks. Nothing exists there yet; CMD makes a file, folder or symbolic link of that name. {{}} is a
+    literal {}; where find or xargs would replace {}, say {1} or choose another text by -I.
+
+    What CMD makes beside its outputs (an index, a log) is published with them; what it writes to a destination itself stays
+    as it is. Both are reported on standard error.
 
     The exit status is that of CMD, 128 + n if signal n ended it, 127 if it was not found. Signals are passed on to it.
 
     \b
     Examples:
-      atomik run -o shop.sql -- pg_dump --file={} shop
+      atomik run --stdout shop.sql -- pg_dump shop
       atomik run -o model.bin -o report/ -- ./train --model {1} --report {2}
       atomik run -o log.gz -- sh -c 'journalctl | gzip > "$ATOMIK_OUTPUT_1"'
+      find . -name '*.csv' -exec atomik run -o {}.gz --stdout {}.log -- pack {1} {} ';'
     """  # noqa: D301 - \b is click's: do not rewrap
-    if options["backup"] is not None and len(outputs) > 1:
-        msg = "--backup keeps one version, and there are several outputs; run without it, or publish one folder"
+    destinations = outputs if stdout is None else (*outputs, stdout)
+    if not destinations:
+        msg = "no output is named; give -o (--output) OUT, --stdout DEST, or both"
         raise ValueError(msg)
-    if len(outputs) > 1 and any("{}" in argument for argument in cmd[1:]):
-        msg = f"{{}} could be any of {len(outputs)} outputs; say {{1}} to {{{len(outputs)}}}"
-        raise ValueError(msg)
-    with _staged(outputs, sync, options) as staged:
-        status = _start(cmd, [os.path.abspath(path) for path in staged], outputs)
+    program, *arguments = cmd
+    template = _placeholders.Template(arguments, len(outputs), placeholder)
+    if stdout is not None:
+        _require_file(stdout)
+    with atomik.stage(destinations, **options) as stage:
+        paths = [os.path.abspath(stage[number]) for number in range(len(destinations))]
+        with ExitStack() as opened:
+            descriptor = None if stdout is None else opened.enter_context(open(paths.pop(), "wb")).fileno()
+            status = _start([program, *template.fill(paths)], paths, descriptor, destinations)
         if status != 0:
             how = f"was ended by {_signal(status)}" if _signal(status) else f"exited with {status}"
-            raise _nothing(outputs, f"{cmd[0]} {how}", status)
+            raise _not_published(destinations, f"{program} {how}", status)
+    if stage.report.extras and not quiet:
+        extras = ", ".join(map(printable, stage.report.extras))
+        with suppress(OSError):  # it is done, whether anybody reads that or not
+            click.echo(f"atomik: {extras}: published, too, since {program} made it beside its output", err=True)
 
 
-@contextmanager
-def _staged(outputs: Sequence[str], sync: atomik.Sync | None, options: dict[str, Any]) -> Iterator[list[Path]]:
-    with ExitStack() as stack:
-        if len(outputs) == 1:
-            # By itself it needs less of the filesystem: what a group replaces, it must be able to exchange back.
-            yield [stack.enter_context(atomik.path(outputs[0], sync=sync, **options))]
-        else:
-            group = stack.enter_context(atomik.group(sync=sync))
-            yield [stack.enter_context(group.path(output, **options)) for output in outputs]
+def _require_file(stdout: str) -> None:
+    """Refuse what a file cannot become.
+
+    Raises:
+        ValueError: its name is that of a folder.
+        IsADirectoryError: a folder stands there.
+    """
+    if stdout.endswith("/"):
+        msg = f"--stdout {stdout!r} ends with a slash, as a folder does, and standard output becomes a file"
+        raise ValueError(msg)
+    if os.path.isdir(stdout):
+        msg = "A folder stands at the destination, and standard output becomes a file; remove it first"
+        raise IsADirectoryError(errno.EISDIR, msg, stdout)
 
 
-def _start(cmd: Sequence[str], staged: Sequence[str], outputs: Sequence[str]) -> int:
-    numbered = {str(number): path for number, path in enumerate(staged, 1)}
-    known = {**numbered, "": staged[0]}
-    program, *arguments = cmd
-    arguments = [re.sub(r"\{(\d*)\}", lambda found: known.get(found[1], found[0]), argument) for argument in arguments]
+def _start(cmd: list[str], paths: Sequence[str], stdout: int | None, destinations: Sequence[str]) -> int:
     # An outer `atomik run` has outputs of its own, which are not ours to write to.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_VARIABLE)}
-    environment.update((_VARIABLE + number, path) for number, path in numbered.items())
+    environment.update((f"{_VARIABLE}{number}", path) for number, path in enumerate(paths, 1))
     try:
-        return _child.run([program, *arguments], environment)
+        return _child.run(cmd, environment, stdout)
     except OSError as error:
         status = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_STARTED
-        raise _nothing(outputs, f"{program} could not be started ({error.strerror})", status) from error
+        raise _not_published(destinations, f"{cmd[0]} could not be started ({error.strerror})", status) from error
 
 
-def _nothing(outputs: Sequence[str], reason: str, status: int) -> Failure:
-    return Failure(f"{', '.join(map(shown, outputs))}: nothing was published, since {reason}", status)
+def _not_published(destinations: Sequence[str], reason: str, status: int) -> Failure:
+    return Failure(f"{', '.join(map(printable, destinations))}: nothing was published, since {reason}", status)
 
 
 def _signal(status: int) -> str | None:

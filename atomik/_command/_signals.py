@@ -11,8 +11,8 @@ from typing import Final, NoReturn
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Ended(BaseException):
-    """A signal came. Not an Exception: nothing but the outermost caller may take it for a failure and go on.
+class EndedBySignal(BaseException):
+    """A signal was received. Not an Exception: only the outermost caller may handle it.
 
     Attributes:
         number: the signal.
@@ -26,25 +26,25 @@ class Ended(BaseException):
 
 
 @contextmanager
-def raised() -> Iterator[None]:
-    """Have SIGINT, SIGTERM and SIGHUP raise :class:`Ended` within the block, in the main thread.
+def raise_on_signals() -> Iterator[None]:
+    """Have SIGINT, SIGTERM and SIGHUP raise :class:`EndedBySignal` within the block, in the main thread.
 
     One that is ignored stays so: that is what nohup is for, and how a shell keeps Ctrl-C from its background jobs.
     """
     before = {number: signal.getsignal(number) for number in _ENDING}
-    taken = [number for number in _ENDING if before[number] is not signal.SIG_IGN]
+    handled = [number for number in _ENDING if before[number] is not signal.SIG_IGN]
     try:
-        for number in taken:
+        for number in handled:
             signal.signal(number, _end)
         yield
     finally:
-        for number in taken:
+        for number in handled:
             signal.signal(number, before[number])
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    # Machines repeat themselves (timeout, a shell whose terminal is closed), and must not interrupt the discarding.
-    # A person who presses Ctrl-C again means it.
+    # Programs repeat these (timeout, a shell whose terminal is closed), and must not interrupt the discarding. A person
+    # who presses Ctrl-C again may.
     for repeated in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(repeated, signal.SIG_IGN)
-    raise Ended(number)
+    raise EndedBySignal(number)

@@ -23,6 +23,9 @@ _AT_SYMLINK_NOFOLLOW: Final = 0x100
 #: What a kernel, a filesystem or a container answers for a call that it does not have.
 UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
+#: What is said of a name that somebody has removed; ESTALE is NFS's, where another host has.
+GONE: Final = frozenset({errno.ENOENT, errno.ESTALE})
+
 #: renameat2's number by the ABI that Python was built for, where the C library has no wrapper (musl, glibc < 2.28). Not by
 #: `platform.machine()`: a 32-bit Python runs on 64-bit kernels. (the kernel's syscall tables)
 _RENAMEAT2: Final = {
@@ -52,11 +55,14 @@ ATTRIBUTE_MOUNT_ROOT: Final = 0x2000
 _functions: Final[dict[str, Function | None]] = {}
 
 
-def kernel() -> tuple[int, ...]:
-    """Return Linux's version as two numbers; (0,) on another system."""
+def _kernel() -> tuple[int, ...]:
     if sys.platform != "linux":
         return (0,)
     return tuple(int(part) for part in os.uname().release.split(".")[:2] if part.isdecimal())
+
+
+#: Linux's version as two numbers; (0,) on another system.
+KERNEL: Final = _kernel()
 
 
 def _function(name: str, *argtypes: type) -> Function | None:

@@ -56,7 +56,7 @@ class Filesystem:
     @property
     def has_reliable_syncfs(self) -> bool:
         """Whether syncfs does what fsync of each file would; before Linux 5.8 it hid write-back errors (syncfs(2))."""
-        return self._magic in _RELIABLE_SYNC and calls.kernel() >= (5, 8)
+        return self._magic in _RELIABLE_SYNC and calls.KERNEL >= (5, 8)
 
     @property
     def is_known_to_exchange(self) -> bool:

@@ -68,5 +68,9 @@ def _require_plain(status: os.stat_result, path: str) -> None:
 
 def leave(fd: int) -> None:
     """Hold it no longer; the last reader of a version that was replaced removes it."""
-    if stat.S_ISDIR(os.fstat(fd).st_mode):
+    try:
+        is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+    except OSError:
+        return  # what it holds stays a leftover
+    if is_folder:
         remove.unlock_and_reap(fd)

@@ -11,6 +11,8 @@ import errno
 import fcntl
 import os
 
+from .calls import GONE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal, TypeAlias
@@ -59,7 +61,7 @@ def is_named(fd: int, directory: int, name: str) -> bool:
         there = os.stat(name, dir_fd=directory, follow_symlinks=False)
         here = os.fstat(fd)
     except OSError as error:
-        if error.errno not in {errno.ENOENT, errno.ESTALE}:
+        if error.errno not in GONE:
             raise
         return False
     return here.st_ino == there.st_ino and here.st_dev == there.st_dev

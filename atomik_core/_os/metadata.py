@@ -41,7 +41,15 @@ def new_folder_mode(fd: int, scratch: str) -> int:
         os.rmdir(scratch, dir_fd=fd)
 
 
-def inherit(fd: int, old: os.stat_result, source: int | str, mode: int | None, *, may_have_acl: bool = True) -> None:
+def inherit(
+    fd: int,
+    old: os.stat_result,
+    source: int | str,
+    mode: int | None,
+    *,
+    may_have_acl: bool = True,
+    new: os.stat_result | None = None,
+) -> None:
     """Give the new version `fd` what the old one has, as far as this process may; all after the last write to it.
 
     Owner and group first, since chown clears setuid and capabilities; capabilities last. Where owner, group or ACL
@@ -52,9 +60,11 @@ def inherit(fd: int, old: os.stat_result, source: int | str, mode: int | None, *
         old: the status of the old one.
         source: its descriptor, or a path that leads to it.
         mode: the mode to give instead of the old one's, as it is.
+        new: the status of the new one, if that is known.
         may_have_acl: whether the new one may have got an ACL from its folder, to be lost where the old one has none.
     """
-    new = os.fstat(fd)
+    if new is None:
+        new = os.fstat(fd)
     owned = new.st_uid == old.st_uid and new.st_gid == old.st_gid
     kept = owned or _own(fd, new, old)
     attributes = _attributes(source)

@@ -12,7 +12,7 @@ import os
 import stat
 
 from . import calls
-from .calls import RENAME_EXCHANGE, RENAME_NOREPLACE, UNSUPPORTED
+from .calls import GONE, RENAME_EXCHANGE, RENAME_NOREPLACE, UNSUPPORTED
 from .descriptors import REAL_DIRECTORY, Descriptors
 from .filesystems import Filesystem
 
@@ -166,7 +166,9 @@ def identity(directory: int, name: str) -> tuple[int, int] | None:
     """Return device and inode of what stands at `name` (a symbolic link itself), or None."""
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return None
     return (status.st_dev, status.st_ino)
 

@@ -7,6 +7,7 @@ import os
 import stat
 
 from . import locks, mounts
+from .calls import GONE
 from .descriptors import REAL_DIRECTORY, Descriptors
 
 TYPE_CHECKING = False
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: How many levels are held open at once; above them a level is opened again through "..", and compared.
 _MOST_OPEN: Final = 64
+
+#: What was a folder when its name was read may have been removed since, or be something else.
+_NOT_TO_ENTER: Final = GONE | {errno.ENOTDIR, errno.ELOOP}
 
 #: Needs no right to the folder itself. Only Linux has it; elsewhere what cannot be read stays.
 _HANDLE: Final = REAL_DIRECTORY | getattr(os, "O_PATH", 0)
@@ -143,7 +147,13 @@ class Walk:
         if above.copy != -1:
             os.mkdir(name, stat.S_IRWXU, dir_fd=above.copy)
             copy = fds.open(name, REAL_DIRECTORY, dir_fd=above.copy)
-        return Level(fd, copy, name, above)
+        try:
+            return Level(fd, copy, name, above)
+        except OSError as error:
+            if error.errno not in GONE or self._purpose == "read":
+                raise
+            fds.close(fd)
+            return None
 
     def _open(self, fds: Descriptors, directory: int, name: str) -> int | None:
         """Open the folder `name` for reading, or return None where it is none any more, or not to be entered."""
@@ -154,7 +164,7 @@ class Walk:
                 raise
             return self._force(fds, directory, name) if self._purpose == "remove" else None
         except OSError as error:
-            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP} and self._purpose != "read":
+            if error.errno in _NOT_TO_ENTER and self._purpose != "read":
                 return None
             raise
         if self._purpose != "read" and not _is_on(fd, self._mount):
@@ -216,9 +226,16 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 def _close(fds: Descriptors, level: Level) -> None:
-    fds.close(level.fd)
-    if level.copy != -1:
-        fds.close(level.copy)
+    for fd in (level.fd, level.copy):
+        if fd != -1:
+            _close_folder(fds, fd)
+
+
+def _close_folder(fds: Descriptors, fd: int) -> None:
+    try:
+        fds.close(fd)
+    except OSError:
+        pass  # nothing is written through the descriptor of a folder
 
 
 def _close_until_needed(fds: Descriptors, level: Level) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GROUP: Final = "atomik"
 _INFO: Final = (".dist-info", ".egg-info")
+#: A folder on sys.path of such a name is a distribution itself, described in there (easy_install, zc.buildout).
+_EGG, _EGG_INFO = ".egg", "EGG-INFO"
 
 
 def normalized(name: str) -> str:
@@ -34,13 +36,13 @@ def declared() -> list[Declaration]:
     seen: set[str] = set()
     for place in dict.fromkeys(sys.path):
         try:
-            names = sorted(os.listdir(place or "."))
+            there = os.listdir(place or ".")
         except NotADirectoryError:
             found += _asked(_in_archive(place), seen)
         except OSError:
             continue  # what cannot be read cannot be imported from, either
         else:
-            found += _in_folder(place or ".", names, seen)
+            found += _in_folder(place or ".", _infos(place, there), seen)
     for finder in sys.meta_path:
         find = getattr(finder, "find_distributions", None)
         if find is not None and getattr(finder, "__name__", "") != "PathFinder":  # whose places are looked at above
@@ -48,19 +50,25 @@ def declared() -> list[Declaration]:
     return found
 
 
-def _in_folder(folder: str, names: list[str], seen: set[str]) -> Iterator[Declaration]:
-    for name in names:
-        if not name.endswith(_INFO):
-            continue
-        # "my_plugin-1.0.dist-info": the name ends at the first "-"; a part of it cannot hold one (PEP 427).
-        project = normalized(name.rpartition(".")[0].partition("-")[0])
+def _infos(place: str, names: list[str]) -> list[str]:
+    """Return the folders that describe a distribution, sorted: of very many names there are mostly few."""
+    is_egg = place.endswith(_EGG)
+    return sorted(name for name in names if name.endswith(_INFO) or (is_egg and name == _EGG_INFO))
+
+
+def _in_folder(folder: str, infos: list[str], seen: set[str]) -> Iterator[Declaration]:
+    for name in infos:
+        # "my_plugin-1.0.dist-info": the name ends at the first "-"; a part of it cannot hold one (PEP 427). An unpacked
+        # egg is called so itself.
+        title = os.path.basename(folder) if name == _EGG_INFO else name
+        project = normalized(title.rpartition(".")[0].partition("-")[0])
         if project in seen:
             continue
         seen.add(project)
         text = _read(os.path.join(folder, name, "entry_points.txt"))
         if f"[{GROUP}]" not in text:
             continue
-        own_name, version = _identity(folder, name)
+        own_name, version = _identity(folder, name, title)
         for line in _lines(text):
             yield (*line, own_name, version)
 
@@ -73,9 +81,9 @@ def _read(path: str) -> str:
         return ""  # most distributions have no such file
 
 
-def _identity(folder: str, name: str) -> tuple[str, str]:
-    """Return a distribution's name and version as it states them, else as its folder is called."""
-    project, _, version = name.rpartition(".")[0].partition("-")
+def _identity(folder: str, name: str, title: str) -> tuple[str, str]:
+    """Return a distribution's name and version as it states them, else as it is called by its `title`."""
+    project, _, version = title.rpartition(".")[0].partition("-")
     about = {"name": project, "version": version}
     kind = "METADATA" if name.endswith(".dist-info") else "PKG-INFO"
     for line in _read(os.path.join(folder, name, kind)).splitlines():

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Final, Literal
 
@@ -44,21 +45,27 @@ def load() -> None:
     """Load the plugins, unless that was done before: for a publication to call before anything is staged.
 
     Raises:
-        ImportError: a plugin is broken and ATOMIK_STRICT_PLUGINS is set; where it is not, that is logged, once.
+        ImportError: a plugin is broken, or another one takes its name, and ATOMIK_STRICT_PLUGINS is set; where it is not,
+            that is logged, once.
     """
     global _hooks  # noqa: PLW0603 - a process has its plugins once
     # A plugin that publishes while it is imported is not to be waited for.
     if _hooks is None and not _in_hook.get():
         registry = _installed()
         for entry in registry.entries:
-            if entry.status == "broken":
+            if entry.status in {"broken", "shadowed"}:
                 _report(entry)
         _hooks = registry.hooks or False
 
 
+def are_called() -> bool:
+    """Say whether any plugin wants to be called, as far as is known without asking."""
+    return _hooks is not False
+
+
 def before_publish(publication: object) -> None:
     """Ask the plugins about a publication whose content is complete; what one of them raises is a veto."""
-    if _hooks is not False and (hooks := _active_hooks()):
+    if hooks := _active_hooks():
         with hooks_suppressed():
             hooks.atomik_before_publish(publication=publication)
 
@@ -69,7 +76,7 @@ def after_publish(publication: object) -> None:
     Raises:
         Exception: what a plugin raised, if ATOMIK_STRICT_PLUGINS is set; where it is not, that is logged.
     """
-    if _hooks is not False and (hooks := _active_hooks()):
+    if hooks := _active_hooks():
         trouble = _call_observers(hooks.atomik_after_publish, {"publication": publication})
         if trouble is not None:
             raise trouble
@@ -82,12 +89,35 @@ def discarded(publication: object, error: BaseException | None) -> None:
         Exception: what a plugin raised, if ATOMIK_STRICT_PLUGINS is set, and there is no `error` to be told instead, of
             which it then becomes a note; where it is not set, that is logged.
     """
-    if _hooks is not False and (hooks := _active_hooks()):
+    if hooks := _active_hooks():
         trouble = _call_observers(hooks.atomik_discarded, {"publication": publication, "error": error})
         if trouble is not None and error is not None:
             error.add_note(f"atomik: a plugin's atomik_discarded raised {trouble!r}")
         elif trouble is not None:
             raise trouble
+
+
+class replaced:  # noqa: N801 - used like a function, as hooks_suppressed is
+    """Let these, and none that is installed, be the plugins within the block (see `testing.plugins`)."""
+
+    __slots__ = ("_before", "_given")
+
+    def __init__(self, given: Sequence[object]) -> None:
+        self._given = given
+
+    def __enter__(self) -> None:
+        global _registry, _hooks
+        from .registry import Registry
+
+        self._before = _registry, _hooks
+        registry = Registry.of(self._given)
+        _registry, _hooks = registry, registry.hooks or False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        global _registry, _hooks
+        _registry, _hooks = self._before
 
 
 def _active_hooks() -> pluggy.HookRelay | Literal[False] | None:
@@ -143,9 +173,12 @@ def _call_observers(hook: pluggy.HookCaller, arguments: dict[str, object]) -> Ex
 
 
 def _report(entry: Entry) -> None:
-    msg = f"{entry} is broken and not used: {entry.reason}"
+    msg = f"{entry} is {entry.status} and not used: {entry.reason}"
     if is_strict():
-        msg += "; ATOMIK_STRICT_PLUGINS forbids to go on without it: repair it, remove it, or disable it"
+        remedy = "repair it, remove it, or disable it"
+        if entry.status == "shadowed":
+            remedy = "disable one of the two distributions"
+        msg += f"; ATOMIK_STRICT_PLUGINS forbids to go on without it: {remedy}"
         raise ImportError(msg) from (entry.trouble if isinstance(entry.trouble, BaseException) else None)
     _log(msg, entry.trouble)
 

@@ -8,7 +8,8 @@ from .discovery import declared, normalized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from collections.abc import Iterable
+    from typing import Any, Final, Self
 
     import pluggy
 
@@ -95,18 +96,34 @@ class Registry:
         self.hooks: pluggy.HookRelay | None = None
         self._set_aside()
         loadable = [entry for entry in self.entries if entry.status == "active" and not entry.only_describes]
-        if not loadable:
-            return
-        from importlib import import_module
+        if loadable:
+            manager = _manager()
+            for entry in loadable:
+                entry.load(manager)
+            self._use(manager)
 
-        import pluggy
+    @classmethod
+    def of(cls, plugins: Iterable[object]) -> Self:
+        """Return a registry of plugins that are not installed.
 
-        specifications = import_module(_SPECIFICATIONS)
-        manager = pluggy.PluginManager(specifications.PROJECT)
-        manager.add_hookspecs(specifications)
-        for entry in loadable:
-            entry.load(manager)
-        if any(set(entry.hooks) - {_DESCRIPTION} for entry in loadable):
+        Raises:
+            pluggy.PluginValidationError: one of them would never be called, or is not to be.
+        """
+        registry = cls.__new__(cls)
+        registry.entries, registry.hooks = [], None
+        manager = _manager()
+        for number, plugin in enumerate(plugins, 1):
+            name = getattr(plugin, "__name__", None) or f"{type(plugin).__name__} {number}"
+            entry = Entry((name, "", "(not installed)", ""))
+            entry.plugin, entry.hooks = plugin, _hooks_of(plugin, manager)
+            manager.register(plugin, f"{name} {number}")
+            registry.entries.append(entry)
+        registry._use(manager)
+        return registry
+
+    def _use(self, manager: pluggy.PluginManager) -> None:
+        """Call the hooks, if anybody wants to be called."""
+        if any(set(entry.hooks) - {_DESCRIPTION} for entry in self.entries):
             self.hooks = manager.hook
 
     def _set_aside(self) -> None:
@@ -120,6 +137,18 @@ class Registry:
                 entry.status, entry.trouble = "disabled", "ATOMIK_DISABLE_PLUGINS names it"
             elif first.setdefault(name, entry) is not entry:
                 entry.status, entry.trouble = "shadowed", f"{first[name]} comes earlier on sys.path, and is used"
+
+
+def _manager() -> pluggy.PluginManager:
+    """Return what knows Atomik's hooks, and as yet no plugin."""
+    from importlib import import_module
+
+    import pluggy
+
+    specifications = import_module(_SPECIFICATIONS)
+    manager = pluggy.PluginManager(specifications.PROJECT)
+    manager.add_hookspecs(specifications)
+    return manager
 
 
 def _resolve(value: str) -> Any:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Any, Final, Literal, Protocol, TypeAlias
+    from typing import Any, Final, Literal, TypeAlias
 
     from .entry import Entry
     from .handle import Handle
@@ -27,40 +27,6 @@ if TYPE_CHECKING:
 
     #: What becomes of what is made beside the content.
     Extras: TypeAlias = Literal["refuse", "publish", "discard"]
-
-    class Content(Protocol):
-        """What every kind of content does.
-
-        Attributes:
-            kind: what it is, if that is known from the start.
-            accepts_slash: whether a destination may end with a slash.
-            is_written_by_name: whether its user may open the destination by its name, taking that for the staged file.
-        """
-
-        @property
-        def kind(self) -> Kind | None:
-            """What it is, if that is known from the start."""
-
-        @property
-        def accepts_slash(self) -> bool:
-            """Whether a destination may end with a slash."""
-
-        @property
-        def is_written_by_name(self) -> bool:
-            """Whether its user may open the destination by its name, taking that for the staged file."""
-
-        def begin(self, entry: Entry) -> Any:
-            """Make the staging; return what the user fills."""
-
-        def seal(self, entry: Entry) -> int | None:
-            """Take the content as it is now, complete; return the mode that a new one gets, None for the one it has."""
-
-        def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-            """Give the content the metadata that it is published with."""
-
-        def release(self) -> None:
-            """Let go of what the user fills, without flushing it."""
-
 
 EXTRAS: Final[tuple[Extras, ...]] = ("refuse", "publish", "discard")
 
@@ -106,7 +72,8 @@ class FileContent:
     def seal(self, entry: Entry) -> int | None:
         """Flush and close what the user has written to."""
         self.handle.close()
-        entry.wrote_nothing = entry.require_same_content().st_size == 0 and self.handle.raw_mode[0] in "wx"
+        entry.sealed = status = entry.require_same_content()
+        entry.wrote_nothing = status.st_size == 0 and self.handle.raw_mode[0] in "wx"
         return None
 
     def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
@@ -337,7 +304,7 @@ def _adapt_links(entry: Entry, staging: Wrapped) -> None:
     if entry.kind == "file":
         return
     folder = os.path.dirname(staging.inner)
-    published_in = entry.destination.given_place.path
+    published_in = entry.destination.given_directory.path
     if folder:  # an extra of a folder that is merged into one that is there
         published_in = published_in.removesuffix(f"/{folder}")
     adapter = LinkAdapter(staging.wrapper.path, published_in)
@@ -375,7 +342,7 @@ class SymlinkContent:
         except OSError as error:
             if error.errno not in calls.UNSUPPORTED | {errno.EPERM}:
                 raise
-            place, code = entry.destination.place, error.errno or errno.EPERM
+            place, code = entry.destination.directory, error.errno or errno.EPERM
             raise explain.unsupported(place.fd, entry.destination.path, "symbolic links", code) from error
 
     def seal(self, entry: Entry) -> int | None:

@@ -33,13 +33,15 @@ class DestinationDirectory:
         fd: its descriptor.
         readable: whether `fd` is open for reading; one that may only be written to cannot be synced.
         wrappers: the staging folders that were made in it.
+        device: the number of its filesystem's device, where several directories may be on one; else -1.
     """
 
-    __slots__ = ("_filesystem", "_folder", "fd", "readable", "wrappers")
+    __slots__ = ("_filesystem", "_folder", "device", "fd", "readable", "wrappers")
 
     def __init__(self, fd: int, folder: str, *, readable: bool = True) -> None:
         self.fd = fd
         self.readable = readable
+        self.device = -1
         self.wrappers: list[Wrapper] = []
         self._folder = folder
         self._filesystem: Filesystem | None = None
@@ -104,13 +106,19 @@ class Directories:
         self._fds = fds
         self._shares = shares
         self._opened: list[DestinationDirectory] = []
-        self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
-        self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
+        if shares:
+            self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
+            self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
         #: Each as (descriptor of its parent, name), outermost first.
         self._created: list[tuple[int, str]] = []
 
     def __iter__(self) -> Iterator[DestinationDirectory]:
         return iter(self._opened)
+
+    @property
+    def have_wrappers(self) -> bool:
+        """Whether staging folders were made in any of them."""
+        return any(directory.wrappers for directory in self._opened)
 
     @property
     def above_created(self) -> list[int]:
@@ -147,8 +155,11 @@ class Directories:
             if not parents:
                 raise
             fd = self._create(folder)
-        except PermissionError:
-            fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+        except PermissionError as error:
+            try:
+                fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
+            except OSError:
+                raise error from None
             readable = False
         if not self._shares:
             directory = DestinationDirectory(fd, path or folder, readable=readable)
@@ -161,6 +172,7 @@ class Directories:
             directory = self._by_identity[identity]
         else:
             directory = self._by_identity[identity] = DestinationDirectory(fd, path or folder, readable=readable)
+            directory.device = status.st_dev
             self._opened.append(directory)
         if dir_fd is None:
             self._by_path[folder] = identity, directory
@@ -222,7 +234,9 @@ class Destination:
 
     Attributes:
         path: the destination as the caller named it.
-        directory: the directory that it is in; None until it is opened.
+        directory: the directory that it is in, once that is open.
+        given_directory: the one that the caller named, where a symbolic link was followed from it.
+        fd: the descriptor of `directory`.
         name: its name there.
         given_name: its name as the caller gave it, where `name` is what a symbolic link led to.
         ends_with_slash: whether the caller asked for a folder by a slash at its end.
@@ -231,13 +245,18 @@ class Destination:
     __slots__ = (
         "_accepts_slash",
         "_folder",
-        "_given_directory",
+        "_is_set",
         "directory",
         "ends_with_slash",
+        "fd",
+        "given_directory",
         "given_name",
         "name",
         "path",
     )
+    directory: DestinationDirectory
+    given_directory: DestinationDirectory
+    fd: int
 
     def __init__(self, path: str, *, accepts_slash: bool) -> None:
         """Split `path`; nothing is opened yet.
@@ -251,10 +270,9 @@ class Destination:
             IsADirectoryError: for a file with a trailing slash.
         """
         self.path = path
-        self.directory: DestinationDirectory | None = None
-        self._given_directory: DestinationDirectory | None = None
         self.ends_with_slash = path.endswith("/")
         self._accepts_slash = accepts_slash
+        self._is_set = False
         self._split(path)
         self.given_name = self.name
 
@@ -276,24 +294,6 @@ class Destination:
         self.name = name
 
     @property
-    def fd(self) -> int:
-        """The descriptor of its directory."""
-        assert self.directory is not None  # noqa: S101 - nobody asks before it is opened
-        return self.directory.fd
-
-    @property
-    def place(self) -> DestinationDirectory:
-        """Its directory, which is open."""
-        assert self.directory is not None  # noqa: S101 - nobody asks before it is opened
-        return self.directory
-
-    @property
-    def given_place(self) -> DestinationDirectory:
-        """The directory that the caller named, where a symbolic link was followed from it."""
-        assert self._given_directory is not None  # noqa: S101 - nobody asks before it is opened
-        return self._given_directory
-
-    @property
     def proc_path(self) -> str:
         """A path of the destination for calls that take no directory descriptor."""
         return f"/proc/self/fd/{self.fd}/{self.name}"
@@ -301,11 +301,13 @@ class Destination:
     @property
     def is_followed(self) -> bool:
         """Whether a symbolic link at the path that the caller named was followed."""
-        return (self.directory, self.name) != (self._given_directory, self.given_name)
+        return (self.directory, self.name) != (self.given_directory, self.given_name)
 
     def set_directory(self, place: DestinationDirectory) -> None:
         """Have it in a directory that is open, whatever its path leads to."""
-        self._given_directory = place
+        self._is_set = True
+        self.directory = self.given_directory = place
+        self.fd = place.fd
 
     def open(self, directories: Directories, *, parents: bool) -> None:
         """Open the directory, made first if it is missing and `parents` says so; one that was set stays, if it is still there.
@@ -314,17 +316,17 @@ class Destination:
             FileNotFoundError: it is missing.
             NotADirectoryError, PermissionError: as the kernel says.
         """
-        if self._given_directory is not None and not self._given_directory.was_removed():
-            self.directory = self._given_directory
+        if self._is_set and not self.directory.was_removed():
             return
         try:
-            self.directory = self._given_directory = directories.open(self._folder, parents=parents)
+            self.directory = self.given_directory = directory = directories.open(self._folder, parents=parents)
         except FileNotFoundError as error:
             msg = "The destination's parent directory does not exist; make it, or pass parents=True"
             raise FileNotFoundError(errno.ENOENT, msg, self.path) from error
         except OSError as error:
             msg = f"The destination's parent directory cannot be opened: {error.strerror}"
             raise OSError(error.errno, msg, self.path) from error
+        self.fd = directory.fd
 
     def stat(self) -> os.stat_result | None:
         """Return what stands at the destination (a symbolic link itself), or None."""
@@ -367,7 +369,7 @@ class Destination:
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
             target = os.readlink(self.name, dir_fd=self.fd)
-            here = self.place
+            here = self.directory
             self._split(target)
             try:
                 self.directory = directories.open(
@@ -376,10 +378,12 @@ class Destination:
             except OSError as error:
                 msg = f"The destination is a link to {target!r}, whose directory cannot be opened: {error.strerror}"
                 raise OSError(error.errno, msg, self.path) from error
+            self.fd = self.directory.fd
             status = self.stat()
         return status
 
     def replace_link(self) -> None:
         """Go back to the place that the caller named: a symbolic link takes the place of a link, not of what that names."""
-        self.directory = self._given_directory
+        self.directory = self.given_directory
+        self.fd = self.directory.fd
         self.name = self.given_name

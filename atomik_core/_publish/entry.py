@@ -24,12 +24,44 @@ if TYPE_CHECKING:
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from .._os.remove import Removal
-    from .content import Content
     from .options import Options
     from .placing import Identity, Kind
     from .staging import Staging
 
     State: TypeAlias = Literal["new", "open", "published", "discarded"]
+
+    class Content(Protocol):
+        """What every kind of content does: a file, a folder, what is made at a path, a symbolic link, a copy.
+
+        Attributes:
+            kind: what it is, if that is known from the start.
+            accepts_slash: whether a destination may end with a slash.
+            is_written_by_name: whether its user may open the destination by its name, taking that for the staged file.
+        """
+
+        @property
+        def kind(self) -> Kind | None:
+            """What it is, if that is known from the start."""
+
+        @property
+        def accepts_slash(self) -> bool:
+            """Whether a destination may end with a slash."""
+
+        @property
+        def is_written_by_name(self) -> bool:
+            """Whether its user may open the destination by its name, taking that for the staged file."""
+
+        def begin(self, entry: Entry) -> Any:
+            """Make the staging; return what the user fills."""
+
+        def seal(self, entry: Entry) -> int | None:
+            """Take the content as it is now, complete; return the mode that a new one gets, None for the one it has."""
+
+        def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+            """Give the content the metadata that it is published with."""
+
+        def release(self) -> None:
+            """Let go of what the user fills, without flushing it."""
 
     class Neighbours(Protocol):
         """What an entry is published with: a transaction."""
@@ -50,7 +82,6 @@ if TYPE_CHECKING:
 #: (EACCES, EPERM), a filter; ENOENT: linkat goes by /proc, and that is not there.
 _LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EMLINK}
 
-
 #: How often parents that neighbours take back are made again.
 _ROUNDS: Final = 100
 
@@ -69,6 +100,7 @@ class Entry:
         extras: the names beside the content that are to be published with it.
         made_in: the wrapper that these, and the content, were made in.
         wrote_nothing: whether a file is as empty as it was opened.
+        sealed: the content's status when it was sealed, if that was looked at.
     """
 
     __slots__ = (
@@ -93,6 +125,7 @@ class Entry:
         "kind",
         "made_in",
         "options",
+        "sealed",
         "staging",
         "state",
         "wrote_nothing",
@@ -116,6 +149,7 @@ class Entry:
         self.extras: list[str] = []
         self.made_in: Wrapper | None = None
         self.wrote_nothing = False
+        self.sealed: os.stat_result | None = None
         self._backup = None if options.backup is None else Backup(options.backup, self.destination)
         self._old: os.stat_result | None = None
         self._old_fd = -1
@@ -145,8 +179,8 @@ class Entry:
         if self._is_shared:
             neighbours.claim(self)
         if options.sync == "full":
-            required.directory_sync(destination.place, destination.path)
-        self._staged_in = destination.place if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
+            required.directory_sync(destination.directory, destination.path)
+        self._staged_in = destination.directory if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
         return self.content.begin(self)
 
     def _check_destination(self) -> None:
@@ -256,6 +290,7 @@ class Entry:
             if self._old is not None:
                 # It will get a name before it is published; where a filter refuses locks, that is known now.
                 locks.try_lock_shared(content)
+                unnamed.is_locked = True
         status = os.fstat(content)
         self.identity = status.st_dev, status.st_ino
         return content
@@ -338,20 +373,17 @@ class Entry:
 
     def move_beside(self) -> None:
         """Bring content that was staged elsewhere, or a folder in its wrapper, to where it is published from."""
-        staged = self.staged
-        from_tmp_dir = self.options.tmp_dir is not None
         if self.kind == "symlink":
             self.destination.replace_link()
-            return
-        if self._is_shared:
-            if from_tmp_dir:
+        elif self._is_shared:
+            if self.options.tmp_dir is not None:
                 self._relocate(self._wrapped_beside())
-        elif self.kind == "folder" and isinstance(staged, Wrapped):
-            self._relocate(Sibling(self.destination.place, names.staging_name()))
+        elif self.kind == "folder" and isinstance(self.staging, Wrapped) and not self._stays_wrapped():
+            self._relocate(Sibling(self.destination.directory, names.staging_name()))
 
     def _wrapped_beside(self) -> Wrapped:
         name = self.destination.given_name
-        return Wrapped(self.destination.place.shared_wrapper(self.fds, name), name)
+        return Wrapped(self.destination.directory.shared_wrapper(self.fds, name), name)
 
     def _relocate(self, target: Sibling | Wrapped) -> None:
         """Move the content to another staging name; copy it there from a tmp_dir on another filesystem."""
@@ -384,7 +416,7 @@ class Entry:
                 self.staging = wrapped = target or self._wrapped_beside()
                 Transfer().tree(before.content, wrapped.make_folder(self.fds))
             elif self.kind == "folder":
-                self.staging = sibling = Sibling(self.destination.place)
+                self.staging = sibling = Sibling(self.destination.directory)
                 Transfer().tree(before.content, sibling.make_folder(self.fds))
             else:
                 self._copy_file(before.content, target)
@@ -394,9 +426,17 @@ class Entry:
             self.staging = before
             raise
         if before.content in self.fds:
-            self.fds.close(before.content)  # its lock would keep us from removing it
+            self._close_original(before.content)
         if isinstance(before, Wrapped):
             remove.remove_if_unlocked(*before.source)
+
+    def _close_original(self, content: int) -> None:
+        """Close what has been copied: its lock would keep us from removing it."""
+        for let_go in (locks.unlock, self.fds.close):
+            try:
+                let_go(content)
+            except OSError:
+                continue  # the copy is complete
 
     def _remove_incomplete(self, copy: Staging) -> None:
         """Remove what was not copied as a whole: it must not be kept as if it were."""
@@ -408,11 +448,13 @@ class Entry:
             copy.remove()
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:
-        place = self.destination.place
+        """Copy a file to `target`, else to a staging beside its destination, without a name if that can be."""
+        self.sealed = None
+        place = self.destination.directory
         status = os.fstat(content)
         mode = stat.S_IRUSR | stat.S_IWUSR
         copy: Staging | None = None
-        if not self._is_shared and not self._commit_started:
+        if not self._is_shared and target is None:
             copy = staging.stage_unnamed(self.fds, place, mode)
         if copy is None:
             copy = target or self._wrapped_beside()
@@ -433,7 +475,7 @@ class Entry:
             return None
         before = self._old
         self._old = old = self.destination.stat()
-        if old is not None and self._was_written_to(before, old):
+        if old is not None and self.content.is_written_by_name and self._was_written_to(before, old):
             error = explain.changed_by_itself(self.destination.path)
             self.keep(error)
             raise error
@@ -445,13 +487,11 @@ class Entry:
         A rival's version is another inode. The old one's number may have been given to it, but it was made after we looked at
         the old one, and staged ours; the kernel's clock has ticks of some milliseconds, hence both comparisons.
         """
-        if not self.content.is_written_by_name or not stat.S_ISREG(old.st_mode):
-            return False
         if before is None:
-            return self.wrote_nothing and old.st_size > 0
-        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino):
-            return False
+            return self.wrote_nothing and old.st_size > 0 and stat.S_ISREG(old.st_mode)
         if old.st_mtime_ns == before.st_mtime_ns and old.st_size == before.st_size:
+            return False
+        if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino) or not stat.S_ISREG(old.st_mode):
             return False
         theirs = calls.birth_time(self.destination.fd, self.destination.name)
         ours = calls.birth_time(self.staged.content)
@@ -469,25 +509,27 @@ class Entry:
         mode = self.options.permissions
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
-            self._separate_from_other_names()
-            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode)
+            if isinstance(self.staging, Wrapped):
+                self._separate_from_other_names(self.staging)
+            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode, new=self.sealed)
             return
         if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
             self._inherit_from_directory()
         if mode is None:
             mode = default_mode
         if mode is not None and mode != stat.S_IMODE(os.fstat(self.staged.content).st_mode):
-            self._separate_from_other_names()
+            if isinstance(self.staging, Wrapped):
+                self._separate_from_other_names(self.staging)
             os.fchmod(self.staged.content, mode)
 
-    def _separate_from_other_names(self) -> None:
+    def _separate_from_other_names(self, staged: Wrapped) -> None:
         """Copy a file that has other names (a hard link to a cache, say): its inode is not ours to change."""
-        if self.kind == "file" and isinstance(self.staging, Wrapped) and os.fstat(self.staging.content).st_nlink > 1:
-            self._copy_file(self.staging.content)
+        if self.kind == "file" and os.fstat(staged.content).st_nlink > 1:
+            self._copy_file(staged.content)
 
     def _inherit_from_directory(self) -> None:
         """Give an unnamed file of a tmp_dir the group and ACL that it would have got in the destination's directory."""
-        place = self.destination.place
+        place = self.destination.directory
         if not (os.fstat(place.fd).st_mode & stat.S_ISGID or metadata.passes_acl_on(place.fd)):
             return
         sample = staging.stage_unnamed(self.fds, place, 0o666)
@@ -507,7 +549,7 @@ class Entry:
         """Give an unnamed file its staging name where fsync ignores files without one (btrfs)."""
         if isinstance(self.staging, Unnamed) and self.staging.directory.filesystem.fsync_ignores_unlinked:
             try:
-                self._move(Sibling(self.destination.place, names.staging_name()))
+                self._move(Sibling(self.destination.directory, names.staging_name()))
             except OSError as error:
                 # Where it cannot be linked, it is copied and synced when it is placed.
                 if error.errno != errno.EXDEV and error.errno not in _LINK_REFUSED:
@@ -561,7 +603,7 @@ class Entry:
 
     def _go_on_after(self, error: OSError) -> bool:
         """Prepare the next rung, if there is one: content that cannot be moved or linked is copied beside its destination."""
-        place = self.destination.place
+        place = self.destination.directory
         if error.errno == errno.ENOENT and self.options.parents and place.was_removed():
             # An unnamed file does not keep a rival from taking its parents back.
             self.destination.open(self._directories, parents=True)
@@ -569,7 +611,7 @@ class Entry:
         if error.errno == errno.EXDEV and self.staged.directory is not place:
             self._copy_beside()
         elif error.errno in _LINK_REFUSED and isinstance(self.staging, Unnamed) and not place.was_removed():
-            self._copy_file(self.staging.content)
+            self._copy_file(self.staging.content, self._wrapped_beside())
         else:
             return False
         if self.kind == "file":
@@ -585,19 +627,20 @@ class Entry:
         assert kind is not None  # noqa: S101 - known since the content was sealed
         if isinstance(self.staging, Wrapped):
             if kind == "folder":
-                self._leave_wrapper()
+                if not self._stays_wrapped():
+                    self._leave_wrapper()
             elif undoable and options.overwrite:
                 placing.pin_inode(self.staging)
         if self._backup is not None:
             if not self._is_kept():
-                self._move(Sibling(destination.place, names.kept_name()))
+                self._move(Sibling(destination.directory, names.kept_name()))
         elif isinstance(self.staging, Unnamed):
             if not options.overwrite:
                 rename.link_unnamed(self.staging.content, destination.fd, destination.name)
                 return
             if self._old is None and self._became_new():
                 return
-            self._move(Sibling(destination.place, names.staging_name()))
+            self._move(Sibling(destination.directory, names.staging_name()))
         if not options.overwrite:
             placing.place_new(self.named, destination, kind, undoable=undoable)
             return
@@ -619,13 +662,24 @@ class Entry:
     def _is_kept(self) -> bool:
         return isinstance(self.staging, Sibling) and names.is_kept_name(self.staging.name or "")
 
+    def _stays_wrapped(self) -> bool:
+        """Whether a folder is published out of its wrapper: where only files' locks travel, the wrapper's says that it is alive.
+
+        A folder that its owner may not write to cannot be moved to another parent.
+        """
+        if self.destination.directory.filesystem.lock_scope != "files":
+            return False
+        if self.staged.content == -1:
+            staging.open_content(self.fds, self.named)
+        return bool(os.fstat(self.staged.content).st_mode & stat.S_IWUSR)
+
     def _leave_wrapper(self) -> None:
         """Move a folder to a name beside its destination, open and locked from here on."""
         if self.staged.content == -1:
             staging.open_content(self.fds, self.named)
         if isinstance(self.staging, Wrapped):
             self._made_as = self.staging
-        self._move(Sibling(self.destination.place, names.staging_name()))
+        self._move(Sibling(self.destination.directory, names.staging_name()))
 
     def _became_new(self) -> bool:
         """Publish an unnamed file by one linkat, if nothing stands at the destination: there is nothing to replace then."""
@@ -748,6 +802,11 @@ class Entry:
             self._displaced = not self._backup.rescue(self.named)
 
     @property
+    def holds_something(self) -> bool:
+        """Whether there is more to let go of than descriptors."""
+        return self._displaced or self._old_fd != -1 or self.kind == "folder" or isinstance(self.staging, Wrapped)
+
+    @property
     def holds_old(self) -> bool:
         """Whether the version that was replaced stands at the staging name."""
         return self._displaced
@@ -757,8 +816,11 @@ class Entry:
         if not self._displaced or self._backup is not None or not isinstance(self.staging, Sibling):
             return
         directory, name = self.staging.source
-        is_held = self._old_fd != -1 and locks.is_named(self._old_fd, directory, name)
-        removal = remove.remove_if_unlocked(directory, name, self._old_fd if is_held else -1)
+        try:
+            is_held = self._old_fd != -1 and locks.is_named(self._old_fd, directory, name)
+            removal = remove.remove_if_unlocked(directory, name, self._old_fd if is_held else -1)
+        except OSError:
+            removal = "left"
         self._displaced = False
         if removal == "left":
             import logging
@@ -770,13 +832,12 @@ class Entry:
 
     def leave(self) -> None:
         """Let go of everything: whoever has replaced a folder that we held meanwhile could not remove it."""
-        if self._old_fd != -1:
-            remove.unlock_and_reap(self._old_fd)
-            self.fds.close(self._old_fd)
-            self._old_fd = -1
-        if self.kind == "folder" and self.staged.content in self.fds:
-            remove.unlock_and_reap(self.staged.content)
+        for fd in (self._old_fd, self.staged.content if self.kind == "folder" else -1):
+            if fd in self.fds:
+                remove.unlock_and_reap(fd)
         try:
+            if self._old_fd in self.fds:
+                self.fds.close(self._old_fd)
             self.close()
         except OSError:
             pass  # it was synced, or was not to be

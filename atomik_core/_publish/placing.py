@@ -141,7 +141,7 @@ def _give_back(directory: int, spare: str, destination: Destination, kind: Kind)
     except OSError as error:
         kept = names.kept_name()
         os.rename(spare, kept, src_dir_fd=directory, dst_dir_fd=destination.fd)
-        where = os.path.join(destination.place.current_path, kept)
+        where = os.path.join(destination.directory.current_path, kept)
         msg = f"{error.strerror}; the version that somebody had put there meanwhile is kept as {where!r}"
         raise OSError(error.errno, msg, destination.path) from error
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Generic, TypeVar
 
-    from .content import Content
-    from .entry import State
+    from .entry import Content, State
     from .options import Options
     from .placing import Kind
 

@@ -91,11 +91,11 @@ def writable(destination: Destination) -> None:
 
 def _missing_exchange(destination: Destination) -> int | None:
     """Return the errno if RENAME_EXCHANGE is missing beside the destination, or on overlayfs for what stands there."""
-    filesystem = destination.place.filesystem
+    filesystem = destination.directory.filesystem
     if filesystem.is_known_to_exchange:
         return _refused_exchange(destination.fd)
     fds = Descriptors()
-    sibling = Sibling(destination.place)
+    sibling = Sibling(destination.directory)
     try:
         missing = exchange_errno(sibling.make_folder(fds))
         if missing is None and filesystem.is_overlay:
@@ -136,10 +136,10 @@ def new_file(destination: Destination) -> None:
     Raises:
         UnsupportedFilesystemError: there is neither RENAME_NOREPLACE nor link(2), as on FAT and exFAT.
     """
-    if destination.place.filesystem.is_known_to_link:
+    if destination.directory.filesystem.is_known_to_link:
         return
     fds = Descriptors()
-    sibling = Sibling(destination.place)
+    sibling = Sibling(destination.directory)
     try:
         missing = _new_file_errno(sibling.make_folder(fds))
     finally:
@@ -167,12 +167,7 @@ def directory_sync(place: DestinationDirectory, destination: str) -> None:
         UnsupportedFilesystemError: the filesystem cannot sync a directory.
         PermissionError: the directory may be written to, but not read, and can so not be synced by this process.
     """
-    if not place.readable:
-        msg = (
-            "The destination's directory may not be read, and so cannot be synced: what is published may be gone after a "
-            'power cut; pass sync="normal" to accept that'
-        )
-        raise PermissionError(errno.EACCES, msg, destination)
+    readable(place, destination)
     if place.filesystem.has_reliable_sync:
         return
     try:
@@ -186,6 +181,20 @@ def directory_sync(place: DestinationDirectory, destination: str) -> None:
             'after a power cut; pass sync="normal" to accept that'
         )
         raise UnsupportedFilesystemError(error.errno, msg, destination) from error
+
+
+def readable(place: DestinationDirectory, destination: str) -> None:
+    """Require that a directory can be synced by this process, as far as its mode goes.
+
+    Raises:
+        PermissionError: it may be written to, but not read.
+    """
+    if not place.readable:
+        msg = (
+            "The destination's directory may not be read, and so cannot be synced: what is published may be gone after a "
+            'power cut; pass sync="normal" to accept that'
+        )
+        raise PermissionError(errno.EACCES, msg, destination)
 
 
 def create(scratch: int, *new_names: str) -> None:

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 #: O_TMPFILE is refused by filesystems that lack it (EOPNOTSUPP: NFS, FUSE, vfat, 9p) and by old kernels (EISDIR, ENOENT,
 #: EINVAL; open(2)).
 _NO_UNNAMED: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+_HAS_UNNAMED: Final = hasattr(os, "O_TMPFILE")
 _UNNAMED: Final = getattr(os, "O_TMPFILE", 0) | os.O_RDWR | os.O_CLOEXEC
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_AT_EMPTY_PATH_WORKS: Final = calls.kernel() >= (6, 10)
+_AT_EMPTY_PATH_WORKS: Final = calls.KERNEL >= (6, 10)
 
 #: How many random names are tried before the directory is called broken.
 _ROUNDS: Final = 100
@@ -70,11 +71,40 @@ class Wrapper:
 
     def make(self) -> None:
         """Make it, and lock it before anybody may take it for a leftover."""
-        self.fd = _make_locked_folder(self, self._fds, names.wrapper_name)
-        if self.directory.filesystem.lock_scope == "files":
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        has_lock_file = self.directory.filesystem.lock_scope == "files"
+        for _ in range(_ROUNDS):
+            self.fd = _make_locked_folder(self, self._fds, names.wrapper_name)
+            if not has_lock_file or self._lock_file():
+                return
+            self._fds.close(self.fd)
+            self.fd = -1
+            _remove_unopened(self.directory, self.name or "")
+        raise OSError(errno.EBUSY, "A hundred staging folders were removed by others", None)
+
+    def _lock_file(self) -> bool:
+        """Make its lock file, and lock that; False if a cleaner of another host, who does not see the folder's lock, came first."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
             self._lock = self._fds.open(names.LOCK, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=self.fd)
-            locks.try_lock_shared(self._lock)
+            lock = locks.try_lock_shared(self._lock)
+        except OSError as error:
+            if error.errno not in calls.GONE:
+                raise
+            lock = "busy"
+        directory, name = self.directory.fd, self.name or ""
+        if (
+            lock != "busy"
+            and locks.is_named(self._lock, self.fd, names.LOCK)
+            and locks.is_named(self.fd, directory, name)
+        ):
+            return True
+        self._close_lock()
+        return False
+
+    def _close_lock(self) -> None:
+        if self._lock in self._fds:
+            self._fds.close(self._lock)
+        self._lock = -1
 
     def entries(self) -> list[str]:
         """Return the names in it but its lock file's."""
@@ -145,12 +175,13 @@ class Wrapper:
             return "removed"
         if self.fd == -1:
             return _remove_unopened(self.directory, self.name)
-        if not _is_still(self.fd, self.directory, self.name):
-            return "removed"
-        if self._lock in self._fds:
-            self._fds.close(self._lock)  # NFS hides an open file instead of removing it (.nfs…)
-            self._lock = -1
-        return remove.remove_tree(self.directory.fd, self.name, self.fd)
+        try:
+            if not locks.is_named(self.fd, self.directory.fd, self.name):
+                return "removed"
+        except OSError:
+            return "left"
+        release = None if self._lock == -1 else self._close_lock
+        return remove.remove_tree(self.directory.fd, self.name, self.fd, release=release)
 
 
 class Unnamed:
@@ -159,13 +190,15 @@ class Unnamed:
     Attributes:
         directory: the directory that it was made in.
         content: its descriptor.
+        is_locked: whether the lock that it needs when it gets a name is held already.
     """
 
-    __slots__ = ("content", "directory")
+    __slots__ = ("content", "directory", "is_locked")
 
     def __init__(self, directory: Directory, content: int) -> None:
         self.directory = directory
         self.content = content
+        self.is_locked = False
 
     @property
     def path(self) -> str:
@@ -214,8 +247,11 @@ class Sibling:
             return "removed"
         if self.content == -1:
             return _remove_unopened(self.directory, self.name)
-        if not _is_still(self.content, self.directory, self.name):
-            return "removed"
+        try:
+            if not locks.is_named(self.content, self.directory.fd, self.name):
+                return "removed"
+        except OSError:
+            return "left"
         if stat.S_ISDIR(os.fstat(self.content).st_mode):
             return remove.remove_tree(self.directory.fd, self.name, self.content)
         os.unlink(self.name, dir_fd=self.directory.fd)
@@ -286,7 +322,7 @@ def stage_unnamed(fds: Descriptors, directory: Directory, mode: int) -> Unnamed 
 
     Before Linux 6.10 it may only get a name through /proc, so it is opened through /proc: that proves it.
     """
-    if not hasattr(os, "O_TMPFILE"):
+    if not _HAS_UNNAMED:
         return None
     try:
         if _AT_EMPTY_PATH_WORKS:
@@ -340,11 +376,13 @@ def move(staging: Staging, target: Sibling | Wrapped, *, is_folder: bool) -> Non
         OSError: it is where it was.
     """
     target.content = content = staging.content
-    if content != -1:
-        locks.try_lock_shared(content)
     if isinstance(staging, Unnamed):
+        if not staging.is_locked:
+            locks.try_lock_shared(content)
         rename.link_unnamed(content, *target.source)
         return
+    if content != -1:
+        locks.try_lock_shared(content)
     (source_dir, source), (target_dir, name) = staging.source, target.source
     if not is_folder:
         os.rename(source, name, src_dir_fd=source_dir, dst_dir_fd=target_dir)  # the name is random, so it is free
@@ -374,7 +412,9 @@ def _make_locked_folder(staging: Wrapper | Sibling, fds: Descriptors, new_name: 
             continue
         try:
             fd = _open_new_folder(fds, directory, name)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in calls.GONE:
+                raise
             continue
         if locks.try_lock_shared(fd) != "busy" and locks.is_named(fd, directory, name):
             return fd
@@ -389,14 +429,6 @@ def _open_new_folder(fds: Descriptors, directory: int, name: str) -> int:
     except PermissionError:
         os.chmod(name, stat.S_IRWXU, dir_fd=directory)  # the umask has taken the owner's own bits
         return fds.open(name, REAL_DIRECTORY, dir_fd=directory)
-
-
-def _is_still(fd: int, directory: Directory, name: str) -> bool:
-    """Say whether a staging name is still ours; one that cannot be looked at is tried, and stays if it cannot be removed."""
-    try:
-        return locks.is_named(fd, directory.fd, name)
-    except OSError:
-        return True
 
 
 def _remove_unopened(directory: Directory, name: str) -> Removal:

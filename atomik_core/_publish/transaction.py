@@ -115,6 +115,10 @@ class Transaction:
     """What is shared by entries that are published together, and what is done with them.
 
     The entries themselves belong to who calls: a publication to itself, a group to its members.
+
+    Attributes:
+        is_shared: whether several entries may come.
+        must_exchange: whether a file that cannot be exchanged with the one that it replaces is an error.
     """
 
     __slots__ = (
@@ -124,13 +128,13 @@ class Transaction:
         "_directories",
         "_failed",
         "_fds",
-        "_is_shared",
         "_left_out",
-        "_must_exchange",
         "_pid",
         "_placed",
         "_places",
         "_sync",
+        "is_shared",
+        "must_exchange",
     )
 
     def __init__(self, sync: Sync, *, is_shared: bool, must_exchange: bool = True) -> None:
@@ -143,8 +147,8 @@ class Transaction:
                 replaces that for good, and cannot be undone.
         """
         self._sync = sync
-        self._is_shared = is_shared
-        self._must_exchange = must_exchange
+        self.is_shared = is_shared
+        self.must_exchange = must_exchange
         self._pid = process.pid
         self._fds = Descriptors()
         self._directories = Directories(self._fds, shares=is_shared)
@@ -156,16 +160,6 @@ class Transaction:
         # Whether an entry was dropped, whose parents may be for nobody.
         self._left_out = False
         self._failed: tuple[str, BaseException] | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether several entries may come."""
-        return self._is_shared
-
-    @property
-    def must_exchange(self) -> bool:
-        """Whether a file that cannot be exchanged with the one that it replaces is an error."""
-        return self._must_exchange
 
     @property
     def end(self) -> Literal["published", "discarded"] | None:
@@ -221,33 +215,35 @@ class Transaction:
         if publication is not None:
             if steps.watchers:
                 steps.notify(publication, "sealed")
-            hooks.before_publish(publication)
+            if hooks.are_called():
+                hooks.before_publish(publication)
         try:
             entry.move_beside()
             entry.content.set_metadata(entry, default_mode)
-            entry.identify()
+            if entry.identity is None:
+                entry.identify()
         except OSError as error:
             failure = entry.explain(error)
             self._keep_finished([entry], failure)
             if failure is error:
                 raise
             raise failure from error
-        self._batch(entry).add(entry, self._sync)
+        if self._sync != "off" or not isinstance(entry.staging, Unnamed):
+            self._batch(entry).add(entry, self._sync)
         entry.is_complete = True
 
     def _batch(self, entry: Entry) -> SyncBatch:
-        directory = entry.destination.place
-        device = os.fstat(directory.fd).st_dev if self._is_shared else -1
-        if device not in self._batches:
-            self._batches[device] = SyncBatch(directory, keeps_open=not self._is_shared)
-        return self._batches[device]
+        directory = entry.destination.directory
+        if directory.device not in self._batches:
+            self._batches[directory.device] = SyncBatch(directory, keeps_open=not self.is_shared)
+        return self._batches[directory.device]
 
     def drop(self, entry: Entry, publication: object, error: BaseException | None) -> None:
         """Discard one entry, and go on without it; of a single one nothing is left then.
 
         Trouble on the way becomes a note of `error`, never an error instead of it.
         """
-        if not self._is_shared:
+        if not self.is_shared:
             self.abort({entry: publication}, error)
             return
         self._left_out = True
@@ -314,7 +310,7 @@ class Transaction:
         """
         folder = os.path.dirname(beside.rstrip("/"))
         for name in sorted(extras):
-            yield from self._adopt(made_in, name, entry.destination.given_place, os.path.join(folder, name), entry)
+            yield from self._adopt(made_in, name, entry.destination.given_directory, os.path.join(folder, name), entry)
 
     def _adopt(
         self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry
@@ -359,14 +355,14 @@ class Transaction:
     def _place(self, members: Members) -> None:
         for entry in members:
             entry.require_staged()
-        undoable = self._is_shared or len(members) > 1
+        undoable = self.is_shared or len(members) > 1
         begun: list[Entry] = []
         try:
             for entry, publication in members.items():
                 if steps.watchers and publication is not None:
                     steps.notify(publication, "synced")
                 begun.append(entry)
-                entry.place(undoable=undoable, must_exchange=self._must_exchange)
+                entry.place(undoable=undoable, must_exchange=self.must_exchange)
                 if len(members) > _MOST_OPEN:
                     entry.close_placed()
             self._placed = True
@@ -390,29 +386,42 @@ class Transaction:
         """Make the new names durable, each directory once; then let the old versions go."""
         for entry in members:
             entry.state = "published"
+        trouble: list[BaseException] = []
         try:
             try:
                 self._sync_names(members)
             except BaseException:
                 self._leave_old_versions(members)
                 raise
-            self._settle(members)
+            if (
+                steps.watchers
+                or self._left_out
+                or self._directories.have_wrappers
+                or any(entry.holds_something for entry in members)
+            ):
+                self._settle(members, trouble)
         finally:
-            self._close()
+            self._fds.close_all()
+        if hooks.are_called():
+            for publication in members.values():
+                if publication is not None:
+                    _attempt(trouble, hooks.after_publish, publication)
+        if trouble:
+            raise trouble[0]
 
     def _sync_names(self, members: Members) -> None:
-        destination = _name_all(members)
+        failed = None
         try:
             if steps.watchers:
                 for entry, publication in members.items():
+                    failed = entry
                     if publication is not None:
-                        destination = entry.destination.path
                         steps.notify(publication, "published")
-                destination = _name_all(members)
+                failed = None
             if self._sync == "full":
                 _sync.fsync_directories(self._directories_of(members))
         except OSError as error:
-            raise explain.not_durable(error, destination) from error
+            raise explain.not_durable(error, failed.destination.path if failed else _name_all(members)) from error
 
     def _directories_of(self, members: Members) -> Iterable[int]:
         """Return the directories in which names were made, each once."""
@@ -438,41 +447,37 @@ class Transaction:
                     if rename.identity(wrapper.fd, name) in published:
                         os.unlink(name, dir_fd=wrapper.fd)
 
-    def _settle(self, members: Members) -> None:
+    def _settle(self, members: Members, trouble: list[BaseException]) -> None:
         """Move old versions to their backups, remove the others; whatever happens, do all of it."""
-        trouble: list[BaseException] = []
         _attempt(trouble, self._keep_old, members)
         for entry, publication in members.items():
-            _notify(trouble, publication, "durable")
-            for step in (entry.remove_displaced, entry.leave):
-                _ensure(trouble, step)
+            if steps.watchers:
+                _notify(trouble, publication, "durable")
+            if entry.holds_something:
+                _ensure(trouble, entry.remove_displaced)
+                _ensure(trouble, entry.leave)
         _ensure(trouble, self._directories.remove_wrappers)
         if self._left_out:
             _ensure(trouble, self._directories.remove_created)
-        for publication in members.values():
-            _notify(trouble, publication, "tidied")
-        self._close()
-        for publication in members.values():
-            if publication is not None:
-                _attempt(trouble, hooks.after_publish, publication)
-        if trouble:
-            raise trouble[0]
+        if steps.watchers:
+            for publication in members.values():
+                _notify(trouble, publication, "tidied")
 
     def _keep_old(self, members: Members) -> None:
         trouble: OSError | None = None
         directories: list[int] = []
-        for entry in members:
+        replaced = [entry for entry in members if entry.has_backup]
+        for entry in replaced:
             try:
-                if entry.has_backup:
-                    directories += entry.keep_old()
+                directories += entry.keep_old()
             except OSError as error:
                 trouble = trouble or error
-        if self._sync == "full":
+        if directories and self._sync == "full":
             try:
                 _sync.fsync_directories(dict.fromkeys(directories))
             except OSError as error:
                 raise explain.not_durable(error, _name_all(members)) from error
-        for entry in members:
+        for entry in replaced:
             entry.drop_older_backup()
         if trouble is not None:
             raise trouble
@@ -496,7 +501,7 @@ class Transaction:
             BaseException: an interrupt that came meanwhile, if there is no `error` to note it.
         """
         self._aborted = True
-        self._discard(members, error, (self._remove_wrappers, self._directories.remove_created, self._close))
+        self._discard(members, error, (self._remove_wrappers, self._directories.remove_created, self._fds.close_all))
 
     def _discard(
         self, members: Members, error: BaseException | None, steps_after: Iterable[Callable[[], object]]
@@ -511,8 +516,9 @@ class Transaction:
             _ensure(trouble, _remove_staged, entry)
         for step in steps_after:
             _ensure(trouble, step)
-        for publication in opened.values():
-            _notify(trouble, publication, "discarded")
+        if steps.watchers:
+            for publication in opened.values():
+                _notify(trouble, publication, "discarded")
         for publication in opened.values():
             if publication is not None:
                 _attempt(trouble, hooks.discarded, publication, error)
@@ -531,9 +537,9 @@ class Transaction:
             return
         wrappers = set()
         for entry in entries:
-            if self._is_shared:
+            if self.is_shared:
                 entry.return_to_wrapper()
-            if not self._is_shared or not isinstance(entry.staging, Wrapped):
+            if not self.is_shared or not isinstance(entry.staging, Wrapped):
                 entry.keep(failure)
             elif entry.staging.wrapper not in wrappers:
                 wrappers.add(entry.staging.wrapper)
@@ -544,9 +550,6 @@ class Transaction:
         if left:
             msg = f"not everything that was staged could be removed; it stays at {', '.join(map(repr, left))}"
             raise AtomikError(msg)
-
-    def _close(self) -> None:
-        self._fds.close_all()
 
 
 def _is_folder(directory: int, name: str) -> bool:
@@ -580,7 +583,7 @@ def _ensure(trouble: list[BaseException], step: Callable[..., object], *argument
 
 
 def _notify(trouble: list[BaseException], publication: object, step: Step) -> None:
-    if steps.watchers and publication is not None:
+    if publication is not None:
         _attempt(trouble, steps.notify, publication, step)
 
 

@@ -1,9 +1,10 @@
-"""`atomik copy` and `atomik exchange`: at once, with progress for people only."""
+"""`atomik copy`: at once, with progress for people only."""
 
 from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import time
 from pathlib import Path
@@ -46,6 +47,23 @@ def test_it_is_no_copy_into_a_folder(source):
     assert tree(Path("dest")) == tree(source)
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_backup(source, kind):
+    """The version that is replaced is kept, in place of an older one; the copy keeps the metadata of its source."""
+    first, second, third = (
+        source / str(number) if kind == "folder" else source / "0" / str(number) for number in range(3)
+    )
+    third.chmod(0o700)
+    assert atomik("copy", first, "dest").returncode == 0
+    for new in (second, third):
+        done = atomik("copy", "--overwrite", "--backup", "before", new, "dest")
+        assert (done.returncode, done.stderr) == (0, "")
+
+    assert tree(Path("dest")) == tree(third)
+    assert tree(Path("before")) == tree(second)
+    assert sorted(os.listdir()) == ["before", "dest", "source"]
+
+
 def test_a_source_that_is_missing(here):
     """The line names the source and the destination."""
     done = atomik("copy", "nowhere", "dest")
@@ -76,8 +94,20 @@ def test_progress_at_a_terminal(source):
     status, seen = _at_terminal("copy", "source", "dest")
 
     assert status == 0
-    assert " files, " in seen
+    assert re.search(r"\d files, [\d.]+ k?B", seen)
     assert "\n" not in seen
+    assert seen.endswith("\r\x1b[K")
+
+
+def test_progress_of_a_single_file(here):
+    """Its bytes are counted, with how many there will be; it is no news that it is one file."""
+    with open("big", "wb") as file:
+        file.writelines(bytes(range(250)) * 4000 for _ in range(20))
+    status, seen = _at_terminal("copy", "big", "dest")
+
+    assert status == 0
+    assert re.search(r"[\d.]+ [kM]?B of 20\.0 MB", seen)
+    assert "file" not in seen
     assert seen.endswith("\r\x1b[K")
 
 
@@ -100,38 +130,3 @@ def test_a_signal_discards(source, number, status):
     assert sorted(os.listdir()) in (["source"], ["dest", "source"])
     if Path("dest").exists():
         assert tree(Path("dest")) == before
-
-
-def test_exchange_and_back(source):
-    """Two names, of whatever kind, change places; once more is the way back."""
-    Path("file").write_text("text")
-    before = tree(source)
-
-    assert atomik("exchange", "source", "file").returncode == 0
-    assert Path("source").read_text() == "text"
-    assert tree(Path("file")) == before
-    assert atomik("exchange", "source", "file", "--sync=off").returncode == 0
-    assert tree(source) == before
-
-
-@pytest.mark.parametrize("arguments", [("source", "nowhere"), ("nowhere", "source")])
-def test_exchange_with_nothing(source, arguments):
-    """The one that is missing is named, and nothing moves."""
-    done = atomik("exchange", *arguments)
-
-    assert done.returncode == 1
-    assert "nowhere: No such file or directory" in complaint(done)
-    assert os.listdir() == ["source"]
-
-
-def test_exchange_where_there_is_none(mounts):
-    """The line names the filesystem and what it lacks."""
-    there = mounts("bindfs")
-    for name in ("a", "b"):
-        (there / name).write_text(name)
-    done = atomik("exchange", there / "a", there / "b")
-
-    assert done.returncode == 1
-    assert "RENAME_EXCHANGE" in complaint(done)
-    assert "fuse" in complaint(done)
-    assert [(there / name).read_text() for name in ("a", "b")] == ["a", "b"]

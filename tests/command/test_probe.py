@@ -55,6 +55,14 @@ def test_the_table_for_people(here):
     assert tree(here) == before
 
 
+def test_without_a_directory(here):
+    """It is the working directory that is looked at."""
+    done = atomik("probe", "--json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["directory"] == "."
+
+
 def test_a_directory_in_which_nothing_can_be_made(mounts):
     """One line says why."""
     there = mounts("ext4")

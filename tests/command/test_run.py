@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -58,14 +59,155 @@ def test_nothing_is_published_when_it_fails(here, outputs):
     assert {name: Path(name).read_text() for name in os.listdir()} == dict.fromkeys(names, "old")
 
 
+@pytest.mark.leaves_litter
 def test_one_of_several_is_missing(here):
-    """Success with an output that was not made publishes none; the line names it and says what to do."""
-    done = atomik("run", "-o", "a", "-o", "b", "--", "touch", "{1}")
+    """Success with an output that was not made publishes none; the line names it alone, and where the others are kept."""
+    done = atomik("run", "-o", "a", "-o", "b", "--stdout", "c", "--", "sh", "-c", "echo made > {1}; echo printed")
 
     assert done.returncode == 1
-    assert "b" in complaint(done)
-    assert "Nothing was made at the staged path; make a file or a folder there" in complaint(done)
+    assert complaint(done).startswith("b: ")
+    (kept,) = os.listdir()
+    assert kept in complaint(done)
+    assert {name: Path(kept, name).read_text() for name in os.listdir(kept)} == {"a": "made\n", "c": "printed\n"}
+
+
+def test_nothing_is_made(here):
+    """Every output is named, and there is nothing to keep."""
+    done = atomik("run", "-o", "a", "-o", "b", "--", "true")
+
+    assert done.returncode == 1
+    assert "'a', 'b'" in complaint(done)
     assert not os.listdir()
+
+
+_BESIDE = (
+    "sh",
+    "-c",
+    'echo data > "$0"; echo index > "$0.idx"; mkdir "$(dirname "$0")"/more; touch "$(dirname "$0")"/more/x',
+)
+
+
+def test_what_is_made_beside_an_output(here):
+    """It is published beside the destination, where a direct run would have made it, and reported in one line."""
+    Path("sub").mkdir()
+    Path("sub/data.idx").write_text("old\n")
+    done = atomik("run", "-o", "sub/data", "--", *_BESIDE, "{}")
+
+    assert done.returncode == 0
+    assert complaint(done) == "sub/data.idx, sub/more: published, too, since sh made it beside its output"
+    assert sorted(tree(Path("sub"))) == [".", "data", "data.idx", "more", "more/x"]
+    assert Path("sub/data.idx").read_text() == "index\n"
+
+
+def test_what_is_made_beside_an_output_quietly(here):
+    """With --quiet it is published without a word."""
+    done = atomik("run", "-q", "-o", "data", "--", *_BESIDE, "{}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir()) == ["data", "data.idx", "more"]
+
+
+def test_nobody_reads_what_was_made_beside_an_output(here):
+    """It is published all the same, and that is no failure."""
+    done = subprocess.run("atomik run -o a -- touch {} {}x 2>/dev/full", shell=True, env=environment())
+
+    assert done.returncode == 0
+    assert sorted(os.listdir()) == ["a", "ax"]
+
+
+@pytest.mark.leaves_litter
+def test_what_is_made_beside_an_output_is_refused(here):
+    """With --extras=refuse nothing is published, the line says what it is, what to pass and where everything is kept."""
+    done = atomik("run", "--extras=refuse", "-o", "data", "--", *_BESIDE, "{}")
+
+    assert done.returncode == 1
+    (kept,) = os.listdir()
+    assert all(words in complaint(done) for words in ("data.idx", "--extras=publish", "--extras=discard", kept))
+    assert sorted(os.listdir(kept)) == ["data", "data.idx", "more"]
+
+
+def test_what_is_made_beside_an_output_is_dropped(here):
+    """With --extras=discard only the outputs are published."""
+    done = atomik("run", "--extras=discard", "-o", "data", "--", *_BESIDE, "{}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir() == ["data"]
+
+
+@pytest.mark.parametrize("old", [None, "old\n"])
+def test_a_program_that_writes_to_the_destination(here, old):
+    """What it wrote stays, and a line says that this was not atomic; with --strict that is a failure."""
+    for name in ("a", "b"):
+        if old is not None:
+            Path(name).write_text(old)
+    reported = atomik("run", "--overwrite", "-o", "a", "--", "sh", "-c", "echo direct > a")
+    failed = atomik("run", "--overwrite", "--strict", "-o", "b", "--", "sh", "-c", "echo direct > b")
+
+    assert reported.returncode == 0
+    assert complaint(reported).startswith("a: ")
+    assert "not published atomically" in complaint(reported)
+    assert failed.returncode == 1
+    assert complaint(failed).startswith("b: ")
+    assert {name: Path(name).read_text() for name in os.listdir()} == {"a": "direct\n", "b": "direct\n"}
+
+
+@pytest.mark.leaves_litter
+def test_a_program_that_writes_to_both(here):
+    """What it made at the staged path is published; what it wrote to the destination is kept, and the line says where."""
+    Path("a").write_text("old\n")
+    done = atomik("run", "--overwrite", "-o", "a", "--", "sh", "-c", "echo direct > a; echo staged > {}")
+
+    assert done.returncode == 0
+    (kept,) = set(os.listdir()) - {"a"}
+    assert kept in complaint(done)
+    assert Path("a").read_text() == "staged\n"
+    assert Path(kept).read_text() == "direct\n"
+
+
+def test_a_symbolic_link_is_an_output(here):
+    """It is published as the program made it, and takes the place of another link."""
+    Path("releases/1").mkdir(parents=True)
+    Path("releases/2").mkdir()
+    Path("releases/2/page").write_text("two")
+    first = atomik("run", "-o", "current", "--", "ln", "-s", "releases/1", "{}")
+    assert os.readlink("current") == "releases/1"
+    second = atomik("run", "--overwrite", "-o", "current", "--", "ln", "-s", "releases/2", "{}")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert os.readlink("current") == "releases/2"
+    assert Path("current/page").read_text() == "two"
+    assert os.listdir("releases/1") == []
+
+
+def test_outputs_of_one_directory_and_in_one_another(here):
+    """The staged paths lie to each other as the destinations do."""
+    script = (
+        'test "$(dirname "$1")" = "$(dirname "$2")" && test "$3" = "$2/in/c" && mkdir -p "$2/in" && touch "$1" "$3"'
+    )
+    done = atomik("run", "-o", "a", "-o", "b/", "-o", "b/in/c", "--", "sh", "-c", script, "sh", "{1}", "{2}", "{3}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(tree(here)) == [".", "a", "b", "b/in", "b/in/c"]
+
+
+@pytest.mark.parametrize("option", ["-o", "--stdout"])
+def test_options(here, option):
+    """They do what they do in Python: mode, staging elsewhere, the old version kept."""
+    Path("tmp").mkdir()
+    Path("dest").write_text("old\n")
+    Path("dest").chmod(0o644)
+    script = "echo new" if option == "--stdout" else "echo new > {}"
+    done = atomik(
+        *("run", "--overwrite", "--permissions=640", "--tmp-dir=tmp", "--backup=before", "--sync=normal"),
+        *(option, "dest", "--", "sh", "-c", script),
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("dest").read_text() == "new\n"
+    assert stat.S_IMODE(Path("dest").stat().st_mode) == 0o640
+    assert Path("before").read_text() == "old\n"
+    assert sorted(os.listdir()) == ["before", "dest", "tmp"]
+    assert not os.listdir("tmp")
 
 
 def test_a_destination_is_there_already(here):
@@ -229,28 +371,128 @@ def test_an_outer_run_keeps_its_outputs_to_itself(here):
     assert Path("c").read_text() == "ATOMIK_OUTPUT_1\n"
 
 
-def test_braces_that_mean_nothing_are_left_alone(here):
-    """A number without an output, or an expression, is the program's own."""
-    done = atomik("run", "-o", "a", "-o", "b", "--", "sh", "-c", "touch {1} {2}; echo '{3} {x} {0} a{,}'")
+def test_braces(here):
+    """Doubled they are literal; those of a shell, of awk or of a regular expression are left alone."""
+    done = atomik(
+        *("run", "-o", "a", "-o", "b", "--", "sh", "-c", 'touch {1} "$ATOMIK_OUTPUT_2"; printf "%s" "$0$1"'),
+        *("{{}} {{3}} {x} {1,2} a{,} ", "${1} ${3} {print $2}"),
+    )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "{3} {x} {0} a{,}\n"
+    assert done.stdout == "{} {3} {x} {1,2} a{,} ${1} ${3} {print $2}"
 
 
-def test_a_file_is_replaced_where_nothing_can_be_exchanged(mounts):
-    """A single output asks no more of the filesystem than `atomik write`; several are refused before the program starts."""
+def test_another_text_stands_for_the_output(here):
+    """With -I a program gets {} as it is; numbers go on meaning outputs."""
+    done = atomik("run", "-o", "a", "-I", "%", "--", "sh", "-c", 'echo "$@" > "$0"', "%", "{}", "{{}}", "x%y", "{1}")
+
+    assert done.returncode == 0, done.stderr
+    only, literal, *within = Path("a").read_text().split()
+    staged = within[-1]
+    assert (only, literal, within) == ("{}", "{{}}", [f"x{staged}y", staged])
+
+
+def test_find_replaces_its_own_braces(here):
+    """Under find, which replaces every {}, the output is {1}."""
+    for name in ("a b", "c"):
+        Path(f"{name}.txt").write_text(f"{name}\n")
+    find = "find . -name '*.txt' -exec atomik run -o {}.copy -- cp {} {1} ';'"
+    done = subprocess.run(find, shell=True, env=environment())
+
+    assert done.returncode == 0
+    assert Path("a b.txt.copy").read_text() == "a b\n"
+    assert Path("c.txt.copy").read_text() == "c\n"
+
+
+@pytest.mark.parametrize("where", ["new", "sub/new", "old"])
+def test_standard_output(here, where):
+    """It becomes a file when the program has succeeded; until then there is none, or the old version."""
+    Path("old").write_text("old\n")
+    looking = 'printf "one\n"; test ! -s new && test ! -e sub/new && grep -q old old && echo two'
+    done = atomik("run", "--overwrite", "--parents", "--stdout", where, "--", "sh", "-c", looking)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert Path(where).read_text() == "one\ntwo\n"
+    assert stat.S_IMODE(Path(where).stat().st_mode) == 0o644
+
+
+def test_standard_output_and_other_outputs(here):
+    """All are published together; only those of -o have numbers."""
+    done = atomik(
+        *("run", "--stdout", "log", "-o", "a", "-o", "b/", "--"),
+        *("sh", "-c", 'echo 1 > "$0"; mkdir "$1"; echo made; env | grep -c ATOMIK_OUTPUT_', "{1}", "{2}"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert Path("log").read_text() == "made\n2\n"
+    assert Path("a").read_text() == "1\n"
+    assert sorted(os.listdir()) == ["a", "b", "log"]
+
+
+def test_standard_output_of_a_program_that_fails(here):
+    """What `dump | gzip > file` would have taken for the whole is discarded, and the status is the program's."""
+    Path("dump").write_text("yesterday\n")
+    done = atomik("run", "--overwrite", "--stdout", "dump", "-o", "a", "--", "sh", "-c", "echo half; touch {}; exit 4")
+
+    assert done.returncode == 4
+    assert complaint(done) == "a, dump: nothing was published, since sh exited with 4"
+    assert {name: Path(name).read_text() for name in os.listdir()} == {"dump": "yesterday\n"}
+
+
+def test_standard_output_over_a_folder(here):
+    """It is refused before the program starts."""
+    Path("dest").mkdir()
+    done = atomik("run", "--overwrite", "--stdout", "dest", "--", "touch", "started")
+
+    assert done.returncode == 1
+    assert complaint(done).startswith("dest: A folder stands at the destination")
+    assert os.listdir() == ["dest"]
+
+
+def test_a_standard_output_that_is_closed_is_no_other_descriptor(here):
+    """The program gets the file as its standard output, even if the command has been started without one."""
+    done = subprocess.run("atomik run --stdout out -- echo text >&- 2>&-", shell=True, env=environment())
+
+    assert done.returncode == 0
+    assert Path("out").read_text() == "text\n"
+
+
+def test_a_slash_asks_for_a_folder(here):
+    """That is published, with what is in it."""
+    done = atomik("run", "-o", "made/", "--", "sh", "-c", 'mkdir "$0"; touch "$0"/x', "{}")
+
+    assert done.returncode == 0, done.stderr
+    assert os.listdir("made") == ["x"]
+
+
+@pytest.mark.leaves_litter
+def test_a_file_where_a_slash_asks_for_a_folder(here):
+    """It is refused, the line names that output alone, and what was made is kept."""
+    done = atomik("run", "-o", "fil/", "-o", "log", "--", "touch", "{1}", "{2}")
+
+    assert done.returncode == 1
+    assert complaint(done).startswith("fil/: ")
+    (kept,) = os.listdir()
+    assert kept in complaint(done)
+    assert sorted(os.listdir(kept)) == ["fil", "log"]
+
+
+def test_outputs_where_nothing_can_be_exchanged(mounts):
+    """Files are replaced all the same, each in one instant; a folder that exists is refused before the program starts."""
     there = mounts("bindfs")
     for name in ("a", "b"):
         (there / name).write_text("old")
-    one = atomik("run", "--overwrite", "-o", there / "a", "--", "sh", "-c", "echo new > {}")
-    two = atomik(
-        *("run", "--overwrite", "-o", there / "a", "-o", there / "b", "--", "touch", there / "started"),
+    (there / "c").mkdir()
+    (there / "c/old").write_text("old")
+    files = atomik(
+        *("run", "--overwrite", "-o", there / "a", "-o", there / "b", "--", "sh", "-c", "echo new | tee {1} > {2}"),
     )
+    folder = atomik("run", "--overwrite", "-o", there / "c/", "--", "touch", there / "started")
 
-    assert one.returncode == 0, one.stderr
-    assert (there / "a").read_text() == "new\n"
-    assert two.returncode == 1
-    assert "RENAME_EXCHANGE" in complaint(two)
+    assert files.returncode == 0, files.stderr
+    assert [(there / name).read_text() for name in ("a", "b")] == ["new\n", "new\n"]
+    assert folder.returncode == 1
+    assert "RENAME_EXCHANGE" in complaint(folder)
     assert not (there / "started").exists()
     assert not litter(there)
 

@@ -176,6 +176,32 @@ def test_standard_input_cannot_be_read(here):
     assert os.listdir() == ["write-only"]
 
 
+def test_standard_input_is_a_directory(here):
+    """Python itself ends before the command begins, with a status that is no success; nothing is made."""
+    done = subprocess.run("atomik write dest < .", shell=True, env=environment(), capture_output=True, text=True)
+
+    assert done.returncode != 0
+    assert "<stdin> is a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not os.listdir()
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_empty_input_may_be_a_failure(here, old):
+    """With --not-empty nothing is published if nothing comes in; without it, that is an empty file."""
+    if old is not None:
+        Path("dest").write_text(old)
+    refused = atomik("write", "--overwrite", "--not-empty", "dest", input="")
+
+    assert refused.returncode == 1
+    assert complaint(refused) == "dest: standard input was empty; nothing was written"
+    assert {name: Path(name).read_text() for name in os.listdir()} == ({} if old is None else {"dest": old})
+    assert atomik("write", "--overwrite", "--not-empty", "dest", input="x").returncode == 0
+    assert Path("dest").read_text() == "x"
+    assert atomik("write", "--overwrite", "dest", input="").returncode == 0
+    assert Path("dest").read_text() == ""
+
+
 def test_a_full_disk(mounts):
     """The line says so and what to do; the old version stays, and nothing else does."""
     small = mounts.small()

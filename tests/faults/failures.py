@@ -32,6 +32,7 @@ _ERRORS: dict[str, tuple[int, ...]] = {
     "fchown": (_E.EPERM, _E.EDQUOT),
     "unlinkat": (_E.EACCES, _E.EPERM, _E.EIO),
     "fcntl": (_E.EMFILE,),
+    "faccessat2": (_E.EACCES,),
     "fstatfs": (_E.ENOSYS,),
 }
 _CREATING = (_E.ENOSPC, _E.EDQUOT)

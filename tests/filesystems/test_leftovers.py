@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from atomik_core._os import filesystems, locks, names
 from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
 from filesystems.leavings import STAGE, held, leave
 from support.filesystems import KINDS
+from support.namespace import command
 from support.processes import NOBODY, Program, run
 from support.watch import tree
 
@@ -294,3 +296,67 @@ def test_the_lock_file_goes(mounts, over_the_network, kind, shape):
 
     assert shape.read(folder / "a") == "new"
     assert os.listdir(folder) == ["a"]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("shape", [FILE, FOLDER, PATH_TO_FOLDER], ids=["file", "folder", "path-folder"])
+def test_a_cleaner_before_the_lock(mounts, over_the_network, monkeypatch, shape, call):
+    """A cleaner of another host that comes before the folder, or its lock file, is locked takes nobody's work away."""
+    folder = mounts("bindfs" if shape is FILE else "ext4")
+    lock, calls, removed = locks.try_lock_shared, [], []
+
+    def clean_first(fd):
+        calls.append(fd)
+        if len(calls) == call:
+            removed.extend(atomik.clean(folder))
+        return lock(fd)
+
+    monkeypatch.setattr(locks, "try_lock_shared", clean_first)
+    shape.publish(folder / "a", "new")
+
+    assert len(removed) == 1
+    assert shape.read(folder / "a") == "new"
+    assert os.listdir(folder) == ["a"]
+
+
+KILLED_AT = """
+import os, signal, sys
+from atomik_core import testing
+import core.shapes
+
+def die(publication, reached):
+    if reached == sys.argv[3]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with testing.watching(die):
+    getattr(core.shapes, sys.argv[2]).publish(f"{sys.argv[1]}/a", "new")
+"""
+
+
+@pytest.mark.parametrize("step", ["opened", "sealed", "synced", "published"])
+@pytest.mark.parametrize("shape", ["FILE", "FOLDER", "PATH_TO_FILE", "PATH_TO_FOLDER"])
+def test_killed_over_the_network(mounts, over_the_network, shape, step):
+    """At whichever step a publisher is killed, the lock file of what it leaves says that nobody needs it any more."""
+    folder = mounts("bindfs")
+    assert run(f"{OVER_THE_NETWORK}\n{KILLED_AT}", folder, shape, step).code == -signal.SIGKILL
+
+    assert [found.live for found in atomik.leftovers(folder)] == [False]
+    assert len(atomik.clean(folder)) == 1
+    assert os.listdir(folder) == (["a"] if step == "published" else [])
+
+
+def test_what_cannot_be_removed_yet(mounts, over_the_network):
+    """What is left of a removed folder has a lock file, which tells a later cleaner that it is dead."""
+    folder = mounts("ext4")
+    (folder / "a").mkdir()
+    (folder / "a" / "immutable").touch()
+    command("chattr", "+i", folder / "a" / "immutable")
+    with pytest.raises(atomik.LeftoverError):
+        atomik.remove(folder / "a")
+
+    (left,) = atomik.leftovers(folder)
+    assert left.live is False
+    assert atomik.clean(folder) == []
+    command("chattr", "-i", left.path / "immutable")
+    assert len(atomik.clean(folder)) == 1
+    assert os.listdir(folder) == []

@@ -100,7 +100,7 @@ import warnings
 warnings.simplefilter("ignore")
 {SEVERAL}{"".join(WAYS.values())}
 import luigi_atomik._sweep
-luigi_atomik._sweep._INTERVAL = -1.0
+luigi_atomik._sweep._swept = bytearray(len(luigi_atomik._sweep._swept))  # not shared
 """
     with Traced(prepare) as warm:
         yield warm

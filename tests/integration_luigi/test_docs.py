@@ -29,10 +29,11 @@ def test_the_guides_tasks_run(tmp_path, monkeypatch):
     names: dict[str, object] = {"__name__": "guide"}
     for source in BLOCK.findall(GUIDE.read_text()):
         exec(compile(source, GUIDE, "exec"), names)
-    tasks = [names[name]() for name in ("Sorted", "Parts", "Split")]
+    tasks = [names[name]() for name in ("Sorted", "Parts", "Split", "Anew", "WithManifest")]
 
     assert luigi.build(tasks, local_scheduler=True, log_level="ERROR")
-    assert ["parts", "report.csv", "sorted.csv", "test.csv", "train.csv"] == sorted(os.listdir(tmp_path))
+    made = ["anew.csv", "data.csv", "manifest.json", "parts", "report.csv", "sorted.csv", "test.csv", "train.csv"]
+    assert made == sorted(os.listdir(tmp_path))
     assert "a,1\nname,total\n" == (tmp_path / "sorted.csv").read_text()
 
 

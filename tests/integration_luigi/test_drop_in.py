@@ -131,6 +131,14 @@ def test_a_forked_task_process_has_nothing_left_to_import(tmp_path):
 import os, sys, warnings
 warnings.simplefilter("ignore")
 from luigi_atomik import AtomicLocalTarget, AtomicOutputs
+import luigi
+class Task(AtomicOutputs, luigi.Task):
+    def output(self):
+        return [AtomicLocalTarget(f"{sys.argv[1]}/{name}") for name in "ad"]
+    def run(self):
+        for target in self.output():
+            with target.temporary_path() as path, open(path, "w") as file:
+                file.write("x")
 AtomicLocalTarget(sys.argv[1] + "/x").exists()
 if os.fork() == 0:
     before = set(sys.modules)
@@ -139,6 +147,7 @@ if os.fork() == 0:
             file.write("x")
     with AtomicLocalTarget(sys.argv[1] + "/c").folder():
         pass
+    Task().run()
     sys.stdout.write(f"{sorted(set(sys.modules) - before)}")
     sys.stdout.flush()
     os._exit(0)

@@ -226,7 +226,7 @@ def test_a_text_wrapper_of_a_format_that_is_collected_does_not_publish(path, tex
     """The same for one inside a format that is not Luigi's."""
     file = AtomicLocalTarget(path, text_around).open("w")
     file.write(LINE)
-    inner = weakref.ref(file._writer)
+    inner = weakref.ref(file._atomik_writer)
     del file
     gc.collect()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.needs import need_tool
+from support.processes import run
 from support.watch import litter
 
 pytestmark = [pytest.mark.system]
@@ -275,3 +276,38 @@ def listens(port: str) -> bool:
     """Say whether somebody answers there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+LEFTOVERS = """
+import os, signal, sys
+from luigi_atomik import AtomicLocalTarget
+
+def in_child(work):
+    if os.fork() == 0:
+        work()
+        os._exit(0)
+    os.wait()
+
+def die_with_something_staged():
+    with AtomicLocalTarget("killed").temporary_path() as path:
+        open(path, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def write():
+    with AtomicLocalTarget("x").open("w") as file:
+        file.write("x")
+
+if sys.argv[1] == "die":
+    in_child(die_with_something_staged)
+in_child(write)
+in_child(write)
+print(len([name for name in os.listdir() if name.startswith(".atomik-")]))
+"""
+
+
+def test_a_worker_sweeps_a_directory_once_with_all_its_processes(tmp_path):
+    """Looking for what killed runs left takes time for each entry: it is done once by a worker, not for each task."""
+    first = run(LEFTOVERS, "die", cwd=tmp_path)  # the process that was killed had looked already
+    second = run(LEFTOVERS, "write", cwd=tmp_path)
+
+    assert ("1\n", "0\n") == (first.out, second.out), first.err + second.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -267,6 +268,57 @@ def test_a_rival_that_never_comes_fails_the_test(atomic_tmp):
     """As with a fault."""
     with pytest.raises(Failed, match=r"atomic_tmp.lose_race\(\) was never reached"), atomic_tmp.lose_race():
         pass
+
+
+def publish_folder(top):
+    """Publish a folder."""
+    with atomik.folder(top / "a"):
+        pass
+
+
+def publish_path(top, make):
+    """Publish whatever `make` makes."""
+    with atomik.path(top / "a") as path:
+        make(path)
+
+
+@pytest.mark.parametrize(
+    ("publish", "is_folder"),
+    [
+        (lambda top: write(top / "a"), False),
+        (publish_folder, True),
+        (lambda top: publish_path(top, Path.mkdir), True),
+        (lambda top: publish_path(top, Path.touch), False),
+    ],
+    ids=["file", "folder", "path that is a folder", "path that is a file"],
+)  # fmt: skip
+def test_a_rival_publishes_what_the_publication_does(atomic_tmp, publish, is_folder):
+    """A folder where a folder is published, else a file."""
+    with pytest.raises(FileExistsError), atomic_tmp.lose_race():
+        publish(atomic_tmp.path)
+
+    assert (atomic_tmp / "a").is_dir() == is_folder
+
+
+# It is a path.
+
+
+def test_it_has_what_a_path_has(atomic_tmp, tmp_path):
+    """And says what it has not."""
+    atomic_tmp.joinpath("a").write_text("x")
+
+    assert [path.name for path in atomic_tmp.iterdir()] == ["a"]
+    assert list(atomic_tmp.glob("*")) == [atomic_tmp / "a"]
+    assert atomic_tmp.exists()
+    assert atomic_tmp.is_dir()
+    assert atomic_tmp.name == tmp_path.name
+    assert (atomic_tmp, tmp_path) == (tmp_path, atomic_tmp)
+    assert {atomic_tmp: 1}[tmp_path] == 1
+    assert {"glob", "crashes"} <= set(dir(atomic_tmp))
+    with pytest.raises(IsADirectoryError):
+        atomic_tmp.read_text()
+    with pytest.raises(AttributeError, match="'AtomicTmp' object has no attribute 'golb'"):
+        atomic_tmp.golb("*")
 
 
 # Changes.

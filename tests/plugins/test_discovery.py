@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import time
 import zipfile
 
 import pytest
@@ -72,6 +73,36 @@ def test_of_a_distribution_that_is_installed_twice_the_first_counts(place, tmp_p
     install(behind, "three", "[atomik]\nc = given_up\n", version="0.1")
 
     assert found() == [("a", "new", "one-two", "2.0")]
+
+
+def test_a_distribution_in_an_unpacked_egg_is_found(place, monkeypatch):
+    """As importlib.metadata finds it; a folder of that name elsewhere is nothing."""
+    egg = place / "My_Veto-1.0-py3.11.egg"
+    (egg / "EGG-INFO").mkdir(parents=True)
+    (egg / "EGG-INFO" / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: my-veto\nVersion: 1.0\n")
+    (egg / "EGG-INFO" / "entry_points.txt").write_text("[atomik]\nveto = veto_mod\n")
+    (place / "EGG-INFO").mkdir()
+    (place / "EGG-INFO" / "entry_points.txt").write_text("[atomik]\nno = no\n")
+    assert found() == []
+
+    monkeypatch.setattr(sys, "path", [str(egg), str(place), *LIBRARY])
+
+    assert found() == [("veto", "veto_mod", "my-veto", "1.0")]
+    points = importlib.metadata.entry_points(group="atomik")
+    assert [(point.name, point.value) for point in points] == [("veto", "veto_mod")]
+
+
+def test_a_folder_of_very_many_files_is_found_through_at_once(place):
+    """A working directory with data is on sys.path under `python -m` and `python -c`."""
+    install(place, "p", "[atomik]\na = b\n")
+    for number in range(100_000):
+        (place / f"f{number}").touch()
+    taken = []
+    for _ in range(3):
+        start = time.process_time()
+        assert found() == [("a", "b", "p", "1.0")]
+        taken.append(time.process_time() - start)
+    assert min(taken) < 0.15
 
 
 @pytest.mark.leaks_descriptors  # importlib.metadata keeps the archive open in a cache

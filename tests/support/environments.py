@@ -55,7 +55,7 @@ class Environment:
 def wheels(*projects: Path) -> list[Path]:
     """The wheels of the projects in these folders, built once in a session."""
     out = Path(tempfile.mkdtemp(dir=_scratch()))
-    _builder().pip("wheel", "--no-deps", "--no-build-isolation", "-w", out, *projects)
+    builder().pip("wheel", "--no-deps", "--no-build-isolation", "-w", out, *projects)
     return sorted(out.iterdir())
 
 
@@ -85,9 +85,10 @@ def interpreter(version: str) -> str:
 
 
 @functools.cache
-def _builder() -> Environment:
+def builder() -> Environment:
+    """An environment with what builds the distributions, made once in a session."""
     made = Environment(Path(tempfile.mkdtemp(dir=_scratch())))
-    made.pip("install", "hatchling>=1.27")
+    made.pip("install", "hatchling>=1.27", "hatch-fancy-pypi-readme>=24.1")
     return made
 
 

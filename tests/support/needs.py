@@ -6,6 +6,7 @@ as CI sets it, it fails instead: a promise that nobody checks is not kept.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -34,6 +35,13 @@ def need_tool(*names: str) -> None:
     __tracebackhide__ = True
     missing = [name for name in names if shutil.which(name) is None]
     require(not missing, f"needs {', '.join(missing)}, which is not installed")
+
+
+def need_module(*names: str) -> None:
+    """Go on only if every Python module in NAMES is installed."""
+    __tracebackhide__ = True
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    require(not missing, f"needs the Python module {', '.join(missing)}, which is not installed")
 
 
 def need_kernel(*filesystems: str) -> None:

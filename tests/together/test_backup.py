@@ -264,3 +264,41 @@ def test_backup_that_becomes_impossible(tmp_path, shape, grouped):
     assert shape.read(tmp_path / "a") == "new"
     assert publication.state == "published"
     assert atomik.clean(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_copy_keeps_the_version_before(tmp_path, kind):
+    """What a copy replaces is at the backup, with its own metadata; the copy has that of its source."""
+    for name, mode in (("one", 0o700), ("two", 0o750)):
+        place = tmp_path / name
+        if kind == "folder":
+            place.mkdir()
+            (place / name).write_text(name)
+        else:
+            place.write_text(name)
+        place.chmod(mode)
+    with no_leaks():
+        atomik.copy(tmp_path / "one", tmp_path / "a")
+        atomik.copy(tmp_path / "two", tmp_path / "a", overwrite=True, backup=tmp_path / "b")
+
+    assert tree(tmp_path / "a") == tree(tmp_path / "two")
+    assert tree(tmp_path / "b") == tree(tmp_path / "one")
+    with pytest.raises(ValueError, match="overwrite=True"):
+        atomik.copy(tmp_path / "one", tmp_path / "c", backup=tmp_path / "b")
+
+
+def test_a_stage_keeps_the_version_before(tmp_path):
+    """One output's old version is at the backup, and the new one has the mode that was asked for; several are refused."""
+    (tmp_path / "a").write_text("one")
+    with no_leaks(), atomik.stage([tmp_path / "a"], backup=tmp_path / "b", permissions=0o640) as out:
+        out[0].write_text("two")
+        out[0].with_name("extra").write_text("beside")
+
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {
+        "a": "two",
+        "b": "one",
+        "extra": "beside",
+    }
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "extra")] == [0o640, 0o644]
+    with pytest.raises(ValueError, match="one version"):
+        atomik.stage([tmp_path / "a", tmp_path / "c"], backup=tmp_path / "b")

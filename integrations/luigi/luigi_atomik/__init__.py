@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._outputs import AtomicOutputs as AtomicOutputs
     from ._target import AtomicLocalFolderTarget as AtomicLocalFolderTarget
     from ._target import AtomicLocalTarget as AtomicLocalTarget
+    from ._target import install as install
 else:
     #: The module that each public name comes from; it is imported when the name is first used.
     _HOMES = {
@@ -32,6 +33,7 @@ else:
         "NotAFolder": "_errors",
         "ParentMissing": "_errors",
         "TargetExists": "_errors",
+        "install": "_target",
     }
     __all__ = [
         "AtomicLocalFileSystem",
@@ -42,6 +44,7 @@ else:
         "NotAFolder",
         "ParentMissing",
         "TargetExists",
+        "install",
     ]
 
     def __getattr__(name: str) -> object:
@@ -49,7 +52,17 @@ else:
         if home is None:
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg)
-        value = globals()[name] = getattr(__import__(f"{__name__}.{home}", fromlist=[name]), name)
+        try:
+            value = getattr(__import__(f"{__name__}.{home}", fromlist=[name]), name)
+        except AttributeError as error:
+            # An AttributeError from here would mean that there is no such name, and would be swallowed.
+            import os
+
+            msg = f"luigi_atomik.{name} cannot be imported: {error}"
+            if not hasattr(os, "register_at_fork"):
+                msg = "luigi_atomik needs a system with fork(), such as Linux: Luigi's workers, and what it stages, rely on it"
+            raise ImportError(msg) from error
+        globals()[name] = value
         return value
 
     def __dir__() -> list[str]:

@@ -41,6 +41,6 @@ def make(kind: type[_E], number: int, path: str, message: str | None = None) -> 
     return kind(number, message or os.strerror(number), path)
 
 
-def in_luigis_words(error: atomik.FileAlreadyExistsError, kind: type[TargetExists] = TargetExists) -> TargetExists:
+def to_luigi_error(error: atomik.FileAlreadyExistsError, kind: type[TargetExists] = TargetExists) -> TargetExists:
     """Return what Luigi would raise for `error`."""
     return make(kind, error.errno or errno.EEXIST, error.destination or "", error.strerror)

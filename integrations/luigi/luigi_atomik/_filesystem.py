@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
 from collections.abc import Iterator
 from functools import cache
 
@@ -12,11 +14,8 @@ from luigi.local_target import LocalFileSystem
 import atomik
 from atomik import Sync
 
-from ._errors import CopyDestinationExists, NotAFolder, ParentMissing, TargetExists, in_luigis_words, make
-from ._parents import level_of, make_folder, make_parents, sync_folder
-
-#: How the names begin under which Atomik stages; what bears one is nobody's data yet.
-_STAGING = ".atomik-"
+from ._errors import CopyDestinationExists, NotAFolder, ParentMissing, TargetExists, make, to_luigi_error
+from ._parents import durable, level_of, make_folder, make_parents, sync_folder
 
 
 class AtomicLocalFileSystem(LocalFileSystem):
@@ -40,23 +39,32 @@ class AtomicLocalFileSystem(LocalFileSystem):
     def copy(self, old_path: str, new_path: str, raise_if_exists: bool = False) -> None:
         """Copy a file or a tree, from any filesystem; nobody sees half of it.
 
-        A file that is copied to an existing folder lands in it, as with :func:`shutil.copy`.
+        A file that is copied to a folder, or to a path with a slash at its end, lands in that folder, which is made if it
+        is missing. A tree takes the place of a folder.
 
         Raises:
             CopyDestinationExists: `new_path` exists, and `raise_if_exists` is true. It is a RuntimeError, too.
             FileNotFoundError: there is nothing at `old_path`.
             IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
+            shutil.SameFileError: they are the same.
             OSError: whatever else Atomik or the kernel says; the destination is as it was.
         """
+        old_path, new_path = os.fsdecode(old_path), os.fsdecode(new_path)
         if raise_if_exists and os.path.lexists(new_path):
-            raise make(CopyDestinationExists, errno.EEXIST, str(new_path), "The destination of the copy exists")
-        if os.path.isdir(new_path) and not os.path.isdir(old_path):
-            new_path = os.path.join(new_path, os.path.basename(old_path))
-        make_parents(os.fspath(new_path), self.sync)
+            raise make(CopyDestinationExists, errno.EEXIST, new_path, "The destination of the copy exists")
+        if not os.path.isdir(old_path):
+            os.stat(old_path)  # before a folder is made for it
+            if new_path.endswith("/") or os.path.isdir(new_path):
+                new_path = os.path.join(new_path, os.path.basename(old_path))
+        if _is_same(old_path, new_path):
+            msg = f"{old_path!r} and {new_path!r} are the same file"
+            raise shutil.SameFileError(msg)
+        make_parents(new_path, self.sync)
         try:
-            atomik.copy(old_path, new_path, overwrite=not raise_if_exists, sync=self.sync)
+            with durable(new_path, self.sync) as sync:
+                atomik.copy(old_path, new_path, overwrite=not raise_if_exists, sync=sync)
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error, CopyDestinationExists) from error
+            raise to_luigi_error(error, CopyDestinationExists) from error
 
     def move(self, old_path: str, new_path: str, raise_if_exists: bool = False) -> None:
         """Move a file or a tree. Across filesystems it is copied, published there at once, and then removed here.
@@ -64,37 +72,41 @@ class AtomicLocalFileSystem(LocalFileSystem):
         Raises:
             TargetExists: `new_path` exists, and `raise_if_exists` is true; also if there is nothing at `old_path`.
             FileNotFoundError: there is nothing at `old_path`.
-            IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
+            IsADirectoryError, NotADirectoryError: one is a folder and the other is not, or is named by a slash as one.
             OSError: whatever else Atomik or the kernel says; the source is where it was.
         """
+        old_path, new_path = os.fsdecode(old_path), os.fsdecode(new_path)
         if raise_if_exists and os.path.lexists(new_path):
-            raise make(TargetExists, errno.EEXIST, str(new_path), "The destination of the move exists")
-        make_parents(os.fspath(new_path), self.sync)
+            raise make(TargetExists, errno.EEXIST, new_path, "The destination of the move exists")
+        if stat.S_ISDIR(os.lstat(old_path).st_mode):
+            _check_is_no_link(old_path)
+        elif new_path.endswith("/"):
+            msg = "A path that ends with a slash names a folder, and a file does not become one"
+            raise NotADirectoryError(errno.ENOTDIR, msg, new_path)
+        make_parents(new_path, self.sync)
         if level_of(self.sync) != "off":
             _sync_content(old_path)
         try:
-            self._rename(old_path, new_path, overwrite=not raise_if_exists)
+            with durable(old_path, self.sync) as sync, durable(new_path, sync) as sync:
+                _rename(old_path, new_path, overwrite=not raise_if_exists, sync=sync)
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
-
-    def _rename(self, old_path: str, new_path: str, *, overwrite: bool) -> None:
-        try:
-            atomik.rename(old_path, new_path, overwrite=overwrite, sync=self.sync)
-        except atomik.InvalidCrossDeviceError:
-            atomik.copy(old_path, new_path, overwrite=overwrite, sync=self.sync)
-            atomik.remove(old_path, sync=self.sync)
+            raise to_luigi_error(error) from error
 
     def remove(self, path: str, recursive: bool = True) -> None:  # type: ignore[override]  # as LocalFileSystem's
         """Remove a file or a tree: gone in one instant. A symbolic link is removed itself.
 
         Raises:
             IsADirectoryError: it is a folder, and `recursive` is false.
+            NotADirectoryError: the path ends with a slash, and no folder is there, or a symbolic link to one.
             FileNotFoundError: there is nothing.
-            OSError: whatever else Atomik or the kernel says; all of it is still there.
+            OSError: whatever else Atomik or the kernel says.
         """
+        path = os.fsdecode(path)
+        _check_is_no_link(path)
         if not recursive and os.path.isdir(path) and not os.path.islink(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        atomik.remove(path, sync=self.sync)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        with durable(path, self.sync) as sync:
+            atomik.remove(path, sync=sync)
 
     def mkdir(self, path: str, parents: bool = True, raise_if_exists: bool = False) -> None:
         """Make a directory; of N rivals with `raise_if_exists` exactly one makes it.
@@ -105,7 +117,7 @@ class AtomicLocalFileSystem(LocalFileSystem):
             ParentMissing: its parent is missing, and `parents` is false.
             OSError: whatever else the kernel says.
         """
-        path = os.fspath(path)
+        path = os.fsdecode(path)
         parent = os.path.dirname(path.rstrip("/")) or "."
         if not os.path.isdir(parent) and not os.path.lexists(path):
             if not parents:
@@ -125,8 +137,9 @@ class AtomicLocalFileSystem(LocalFileSystem):
     def listdir(self, path: str) -> Iterator[str]:
         """Yield the files below `path`, at any depth; not those that are being staged there."""
         for folder, folders, files in os.walk(path):
-            folders[:] = [name for name in folders if not name.startswith(_STAGING)]
-            yield from (os.path.join(folder, name) for name in files if not name.startswith(_STAGING))
+            staged = _staged_in(folder) if any(map(_is_hidden, (*folders, *files))) else frozenset[str]()
+            folders[:] = [name for name in folders if os.fsdecode(name) not in staged]
+            yield from (os.path.join(folder, name) for name in files if os.fsdecode(name) not in staged)
 
 
 @cache
@@ -135,22 +148,60 @@ def filesystem(sync: Sync | None) -> AtomicLocalFileSystem:
     return AtomicLocalFileSystem(sync)
 
 
+def _rename(old_path: str, new_path: str, *, overwrite: bool, sync: Sync | None) -> None:
+    try:
+        atomik.rename(old_path, new_path, overwrite=overwrite, sync=sync)
+    except atomik.InvalidCrossDeviceError:
+        atomik.copy(old_path, new_path, overwrite=overwrite, sync=sync)
+        atomik.remove(old_path, sync=sync)
+
+
+def _is_same(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False  # one is not there
+
+
+def _check_is_no_link(path: str) -> None:
+    """Raise NotADirectoryError if `path` ends with a slash, as a folder's does, and no folder is there itself."""
+    if path.endswith("/") and not stat.S_ISDIR(os.lstat(path.rstrip("/") or "/").st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+
+
+def _is_hidden(name: str | bytes) -> bool:
+    return os.fsdecode(name).startswith(".")
+
+
+def _staged_in(folder: str | bytes) -> frozenset[str]:
+    """Return the names of what is being staged in a folder, or was left there by a run that was killed."""
+    return frozenset(os.path.basename(leftover.path) for leftover in atomik.leftovers(os.fsdecode(folder)))
+
+
 def _sync_content(path: str) -> None:
     """Make content durable before it gets its new name: a power cut after a rename would leave it empty."""
-    if os.path.islink(path):
-        return
-    if not os.path.isdir(path):
-        _fsync(path, os.O_NONBLOCK)
-        return
-    for folder, _, files in os.walk(path, topdown=False):
-        for name in files:
-            if os.path.isfile(entry := os.path.join(folder, name)) and not os.path.islink(entry):
-                _fsync(entry, 0)
-        sync_folder(folder)
+    try:
+        if os.path.islink(path):
+            return
+        if not os.path.isdir(path):
+            _fsync(path)
+            return
+        for folder, _, files in os.walk(path, topdown=False, onerror=_raise):
+            for name in files:
+                _fsync(os.path.join(folder, name))
+            sync_folder(folder)
+    except PermissionError:
+        os.sync()  # moving takes no right to read
 
 
-def _fsync(path: str, flags: int) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _fsync(path: str) -> None:
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

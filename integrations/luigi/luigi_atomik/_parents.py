@@ -6,7 +6,8 @@ Not by ``parents=True``, which removes on failure what it made: another task may
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, get_args
 
 from atomik import Sync
@@ -21,10 +22,31 @@ def level_of(sync: Sync | None) -> str:
     Raises:
         ValueError: it is no level.
     """
-    if sync not in {None, *LEVELS}:
+    if sync is not None and sync not in LEVELS:
         msg = f"sync is {sync!r}; it takes {', '.join(map(repr, LEVELS))}, or None for what ATOMIK_SYNC says"
         raise ValueError(msg)
     return sync or os.environ.get("ATOMIK_SYNC") or LEVELS[0]
+
+
+@contextmanager
+def durable(path: str, sync: Sync | None) -> Iterator[Sync | None]:
+    """Yield the level to publish at `path` with, so that `sync` holds at the end of the block.
+
+    The names in a directory that may be written to, but not listed, cannot be synced by themselves: there everything is.
+    """
+    if not needs_sync_of_all(path, sync):
+        yield sync
+        return
+    yield "normal"
+    os.sync()
+
+
+def needs_sync_of_all(path: str, sync: Sync | None) -> bool:
+    """Say whether what is published at `path` is durable only when the whole machine has been synced."""
+    if level_of(sync) != "full":
+        return False
+    parent = os.path.dirname(path.rstrip("/")) or "."
+    return not os.access(parent, os.R_OK) and os.path.isdir(parent)
 
 
 def make_parents(path: str, sync: Sync | None) -> None:
@@ -51,7 +73,11 @@ def make_folder(path: str, sync: Sync | None) -> None:
 
 def sync_folder(path: str) -> None:
     """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        os.sync()  # names may be made where they may not be read
+        return
     try:
         os.fsync(fd)
     finally:

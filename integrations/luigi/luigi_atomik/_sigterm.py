@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import atomik
 
-_Discardable: TypeAlias = "atomik.Publication[Any] | atomik.Group"
+_Discardable: TypeAlias = "atomik.Publication[Any] | atomik.Stage"
 
 #: What to discard before dying, and the process that it belongs to.
 _open: Final[list[tuple[int, _Discardable]]] = []

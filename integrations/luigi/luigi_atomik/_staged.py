@@ -7,24 +7,22 @@ import copy
 import errno
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final, TypeGuard, cast
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, TypeGuard
 
 from luigi.local_target import LocalTarget
 from luigi.target import Target
 from luigi.task import flatten
 
 import atomik
-from atomik import Sync
 
-from ._errors import in_luigis_words
+from ._errors import TargetExists, make, to_luigi_error
 from ._filesystem import filesystem
-from ._parents import LEVELS, level_of, make_parents
-from ._sigterm import discarded_on_sigterm
-from ._sweep import sweep
-from ._target import AtomicLocalTarget
+from ._stage import OutputStage, key_of
+from ._target import FINAL, is_atomic
 
 logger = logging.getLogger("luigi-interface")
 
@@ -33,9 +31,14 @@ logger = logging.getLogger("luigi-interface")
 _STEPS: Final = 20
 _STEP: Final = 0.05
 
+#: Staging folders of others of which was found that somebody has them locked.
+_known_live: Final[set[str]] = set()
 
-class StandIns:
-    """Stands in for a task's outputs while it runs: targets of the same kinds with staged paths.
+
+class StagedTargets:
+    """A task's outputs while it runs: targets of the same kinds with staged paths.
+
+    Pickled, it takes the paths along, and is good for as long as the run is that stages them.
 
     Attributes:
         paths: the staged path, which is absolute, for each output that has one, by :func:`key_of` it.
@@ -44,39 +47,52 @@ class StandIns:
     def __init__(self, paths: dict[str, str]) -> None:
         self.paths = paths
 
-    def of(self, outputs: Any) -> Any:
-        """Return the same structure of targets as `outputs`, each local one replaced by what stands in for it."""
-        return _mapped(outputs, self._stand_in)
+    def is_live(self) -> bool:
+        """Say whether the run that stages the outputs is still going on: only then may anything be made there."""
+        return any(map(_is_staging, self.paths.values()))
 
-    def _stand_in(self, target: Target) -> Target:
-        path = self._path_for(target) if is_staged(target) else None
-        if path is None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StagedTargets, (dict(self.paths),)
+
+    def of(self, outputs: Any) -> Any:
+        """Return the same structure of targets as `outputs`, each local one with its staged path."""
+        return _mapped(outputs, self._staged)
+
+    def _staged(self, target: Target) -> Target:
+        if not is_staged(target) or (path := self._path_for(target)) is None:
             return target
-        other: Any = copy.copy(target)
+        other = copy.copy(target)
         other.path = path + ("/" if os.fspath(other.path).endswith("/") else "")
-        if isinstance(other, AtomicLocalTarget):
-            # Published and synced with the others; until then it may be made anew.
-            other.overwrite = other.overwrite or None
+        if is_atomic(other):
+            vars(other).setdefault(FINAL, target.path)
+            # Published and synced with the others; until then it may be made anew, over a copy of the old one, too.
+            other.overwrite = True
             other.sync = "off"
             other.fs = filesystem("off")
-        return cast("Target", other)
+        return other
 
     def _path_for(self, target: LocalTarget) -> str | None:
         return self.paths.get(key_of(target))
 
 
-class StagedOutputs(StandIns):
+class StagedOutputs(StagedTargets):
     """The staged outputs of a run in this process, which publishes them.
 
     Args:
         outputs: what the task's own `output()` returned.
+        with_old: whether `run()` finds copies of what stands at the outputs now.
     """
 
-    def __init__(self, outputs: Any) -> None:
+    def __init__(self, outputs: Any, *, with_old: bool) -> None:
         super().__init__({})
-        self._outputs = _mapped(outputs, lambda target: target)  # a generator's are kept
-        self._targets: dict[str, LocalTarget] = {key_of(one): one for one in _flat(self._outputs) if is_staged(one)}
-        self._group = atomik.group(sync=_strongest(self._targets.values()))
+        self._given = _mapped(outputs, lambda target: target)  # a generator's are kept
+        self._targets = [one for one in _flat(self._given) if is_staged(one)]
+        self._with_old = with_old
+        self._stages: list[OutputStage] = []
+        self._work = ExitStack()
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._is_open = False
 
     @contextmanager
     def published(self) -> Iterator[None]:
@@ -88,56 +104,69 @@ class StagedOutputs(StandIns):
             atomik.NothingStagedError: the block ended, and not all outputs had been made.
             OSError: whatever else Atomik or the kernel says; nothing is published.
         """
-        with self._group:
-            with discarded_on_sigterm(self._group):
-                self.of(self._outputs)
+        self._is_open = True
+        try:
+            with self._work:
+                self._stage(self._targets)
                 yield
                 self._check()
             self._publish()
+        finally:
+            for one in self._stages:
+                one.discard()
+            self._is_open = False
+
+    def is_live(self) -> bool:
+        """Say whether the run that stages the outputs is still going on."""
+        # A forked process is not told of its end.
+        return self._is_open if os.getpid() == self._process else super().is_live()
 
     def _path_for(self, target: LocalTarget) -> str:
-        key = key_of(target)
-        if key not in self.paths:
-            self._targets[key] = target
-            outer = min((other for other in self._targets if key.startswith(f"{other}/")), key=len, default=None)
-            if outer is None:
-                self.paths[key] = self._stage(target)
-            else:  # part of another output: it comes and goes with that one
-                self.paths[key] = self._path_for(self._targets[outer]) + key[len(outer) :]
-        return self.paths[key]
+        with self._lock:  # threads of the run may ask at once for an output that nobody has asked for before
+            if (key := key_of(target)) not in self.paths:
+                self._targets.append(target)
+                self._stage([target])
+            return self.paths[key]
 
-    def _stage(self, target: LocalTarget) -> str:
-        path = os.fspath(target.path).rstrip("/")
-        # What is there is part of an incomplete set, or the task was not complete: it is replaced. What is not there must
-        # not be there at the end, either: a rival's outputs and ours are never mixed.
-        overwrite = os.path.lexists(path) and getattr(target, "overwrite", None) is not False
-        make_parents(path, getattr(target, "sync", None))
-        sweep(os.path.dirname(path) or ".")
-        try:
-            return str(self._group.path(path, overwrite=overwrite, follow_symlinks=False).open())
-        except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
+    def _stage(self, targets: list[LocalTarget]) -> None:
+        one = OutputStage(targets)
+        self._stages.append(one)
+        self._work.enter_context(one.opened())
+        if self._with_old:
+            one.copy_old()
+        self.paths.update(one.paths())
 
     def _check(self) -> None:
-        outputs = [*_flat(self._outputs), *self._targets.values()]
-        missing = {str(output): None for output in outputs if not _exists(self._stand_in(output))}
+        """See that what was made is there for its target, too, and what is not local at all.
+
+        What was made at no path is for the stage to say; where a link leads is seen at its destination.
+
+        Raises:
+            atomik.NothingStagedError: something is missing.
+        """
+        missing = {
+            str(target): None
+            for target in (*_flat(self._given), *self._targets)
+            if not (is_staged(target) and not _is_entry(self.paths[key_of(target)]))
+            and not self._staged(target).exists()
+        }
         if missing:
-            msg = (
-                f"run() has ended without making {', '.join(missing)}: nothing is published. "
-                "In run(), make each output at the path of the target that self.output() returns there"
-            )
+            msg = f"run() has ended without making {', '.join(missing)}: nothing of what it has staged is published"
             raise atomik.NothingStagedError(errno.ENOENT, msg, next(iter(missing)))
 
     def _publish(self) -> None:
         try:
-            self._group.publish()
+            if rivals := [path for one in self._stages for path in one.rivals()]:
+                raise make(TargetExists, errno.EEXIST, rivals[0], "Another process has published it meanwhile")
+            for one in self._stages:
+                one.publish()
         except atomik.FileAlreadyExistsError as error:
             for _ in range(_STEPS):
-                if all(map(_exists, _flat(self._outputs))):
+                if all(target.exists() for target in _flat(self._given)):
                     logger.info("Ours are discarded, since another process has published the same outputs: %s", error)
                     return
                 time.sleep(_STEP)
-            raise in_luigis_words(error) from error
+            raise to_luigi_error(error) from error
 
 
 def is_staged(target: Target) -> TypeGuard[LocalTarget]:
@@ -145,23 +174,26 @@ def is_staged(target: Target) -> TypeGuard[LocalTarget]:
     return isinstance(target, LocalTarget) and not target.is_tmp
 
 
-def key_of(target: LocalTarget) -> str:
-    """Return what a target is known by: its path as it was given, whatever directory `run()` changes to."""
-    return os.path.normpath(target.path)
+def _is_entry(path: str) -> bool:
+    """Say whether a file or folder is there."""
+    return os.path.lexists(path) and not os.path.islink(path)
 
 
-def _exists(target: Target) -> bool:
-    return bool(target.exists())
+def _is_staging(path: str) -> bool:
+    """Say whether there is a staging folder around `path`, and somebody who will publish what is in it."""
+    staging = os.path.dirname(path)
+    if not os.path.isdir(staging):
+        return False
+    if staging not in _known_live:
+        found = atomik.leftovers(os.path.dirname(staging))
+        if not any(one.live and os.fspath(one.path) == staging for one in found):
+            return False
+        _known_live.add(staging)
+    return True
 
 
 def _flat(outputs: Any) -> list[Target]:
     return [output for output in flatten(outputs) if isinstance(output, Target)]
-
-
-def _strongest(targets: Iterable[LocalTarget]) -> Sync | None:
-    """Return the strongest level that one of the targets asks for; None where it is the same as for no target."""
-    levels = {level_of(getattr(target, "sync", None)) for target in targets} & set(LEVELS)
-    return cast("Sync", min(levels, key=LEVELS.index)) if levels else None
 
 
 def _mapped(structure: Any, change: Callable[[Target], Target]) -> Any:

@@ -1,7 +1,7 @@
-"""A killed run leaves staged folders behind; the next run that writes to the same directory removes them.
+"""A killed run leaves staged folders behind; the next worker that writes to the same directory removes them.
 
-Sweeping a directory takes time in proportion to its entries, and every task may run in a process of its own. So all the
-processes that a worker forks share one record of when which directory was swept, and sweep each at most once a minute.
+Sweeping a directory takes time in proportion to its entries, and every task may run in a process of its own. So a worker
+sweeps a directory once, together with all the processes that it forks.
 """
 
 from __future__ import annotations
@@ -9,31 +9,24 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-import struct
-import time
 from typing import Final
 
 import atomik
 
 logger = logging.getLogger("luigi-interface")
 
-_INTERVAL: Final = 60.0
-_RECORD: Final = struct.Struct("qd")
-_SLOTS: Final = 4096
-#: Which directory (its hash) was swept when (time.monotonic); anonymous and shared, so that forked processes see it.
-_swept: Final = mmap.mmap(-1, _SLOTS * _RECORD.size)
+_SLOTS: Final = 1 << 16
+#: Whether a directory was swept, by its hash: anonymous shared memory, so that forked processes see it. Where two
+#: directories share a slot one of them has to wait for the next worker, whose hashes are others.
+_swept: Final = mmap.mmap(-1, _SLOTS)
 
 
 def sweep(directory: str) -> None:
-    """Remove what dead processes have left in `directory`, if that was not done lately. Never fails."""
-    if not directory.startswith("/"):
-        directory = os.path.abspath(directory)
-    key, now = hash(directory), time.monotonic()
-    slot = key % _SLOTS * _RECORD.size
-    swept, when = _RECORD.unpack_from(_swept, slot)
-    if swept == key and when and now - when < _INTERVAL:
+    """Remove what dead processes have left in `directory`, if this worker has not done so yet. Never fails."""
+    slot = hash(directory if directory.startswith("/") else os.path.abspath(directory)) % _SLOTS
+    if _swept[slot]:
         return
-    _RECORD.pack_into(_swept, slot, key, now)
+    _swept[slot] = 1
     try:
         removed = atomik.clean(directory)
     except OSError as error:

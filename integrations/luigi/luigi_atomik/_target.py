@@ -7,8 +7,9 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeGuard, TypeVar
 
 from luigi.format import Format
 from luigi.local_target import LocalTarget
@@ -16,10 +17,11 @@ from luigi.local_target import LocalTarget
 import atomik
 from atomik import Publication, Sync
 
-from ._errors import in_luigis_words
+from ._errors import to_luigi_error
 from ._filesystem import AtomicLocalFileSystem, filesystem
-from ._parents import make_parents
+from ._parents import durable, make_parents, needs_sync_of_all
 from ._pipe import guarded
+from ._settings import settings, wants_install
 from ._sigterm import discarded_on_sigterm
 from ._sweep import sweep
 from ._warm import warm_up
@@ -27,7 +29,15 @@ from ._writer import AtomicWriter
 
 _T = TypeVar("_T")
 
+#: Where a target that is staged keeps its final path.
+FINAL: Final = "_atomik_final_path"
+
 os.register_at_fork(before=warm_up)
+
+# Luigi's own, since `install` puts others in their place.
+_plain_init = LocalTarget.__init__
+_plain_open = LocalTarget.open
+_plain_del = LocalTarget.__del__
 
 
 class AtomicLocalTarget(LocalTarget):
@@ -44,13 +54,21 @@ class AtomicLocalTarget(LocalTarget):
         path: where it is.
         format: what `open` reads and writes, from `luigi.format`; text by default.
         is_tmp: it is removed with this object, by the process that made it; `path` may be left out, then.
-        overwrite: whether what exists may be replaced. None: ``open("w")`` replaces it, `temporary_path` and `folder`
-            refuse to begin, as with LocalTarget. True and False hold for all three.
-        sync: as :func:`atomik.file`'s: ``"full"`` (the default, or what ATOMIK_SYNC says): what is complete stays so after
-            a power cut; ``"normal"``: it is old or new then, never torn; ``"off"``: for what may be lost.
+        overwrite: whether what exists may be replaced. None: what ``overwrite`` in the section ``[atomik]`` of luigi.cfg
+            says; without that ``open("w")`` replaces it, and `temporary_path` and `folder` refuse to begin, as with
+            LocalTarget. True and False hold for all three.
+        sync: as :func:`atomik.file`'s: ``"full"``: what is complete stays so after a power cut; ``"normal"``: it is old or
+            new then, never torn; ``"off"``: for what may be lost. None: what ATOMIK_SYNC says, else ``sync`` in the
+            section ``[atomik]``, else ``"full"``.
+
+    Raises:
+        ValueError: `sync` is no level; or the section ``[atomik]`` says something that is none.
     """
 
     fs = AtomicLocalFileSystem()
+    # For instances that were made, or pickled, before they became atomic.
+    overwrite: bool | None = None
+    sync: Sync | None = None
 
     def __init__(
         self,
@@ -63,13 +81,20 @@ class AtomicLocalTarget(LocalTarget):
     ) -> None:
         if not path and is_tmp:
             path = os.path.join(tempfile.gettempdir(), f"luigi-tmp-{os.urandom(8).hex()}")
-        super().__init__(path, format, is_tmp)
-        self.overwrite = overwrite
-        self.sync = sync
-        if sync is not None:
-            self.fs = filesystem(sync)
+        _plain_init(self, path, format, is_tmp)
+        self.overwrite, self.sync = settings(overwrite, sync)
+        if self.sync is not None:
+            self.fs = filesystem(self.sync)
         if is_tmp:
             self._maker = os.getpid()
+
+    @property
+    def final_path(self) -> str:
+        """Where the target is, or will be: its `path`, but also in the `run()` of a task with AtomicOutputs, where `path` is
+        the staged one. For what is to be written down: manifests, rows of a database, names of partitions.
+        """
+        final: str = vars(self).get(FINAL, self.path)
+        return final
 
     def makedirs(self) -> None:
         """Make the parent directories that are missing, durably.
@@ -92,16 +117,17 @@ class AtomicLocalTarget(LocalTarget):
             OSError: whatever else Atomik or the kernel says.
         """
         if mode.replace("b", "").replace("t", "") != "w":
-            return super().open(mode)
+            return _plain_open(self, mode)
         path = os.fspath(self.path)
 
         def start() -> AtomicWriter:
             replaces = self.overwrite is not False
-            return AtomicWriter(
-                atomik.file(path, "wb", overwrite=replaces, sync=self.sync, follow_symlinks=False, buffering=0), path
-            )
+            sync_all = needs_sync_of_all(path, self.sync)
+            sync: Sync | None = "normal" if sync_all else self.sync
+            publication = atomik.file(path, "wb", overwrite=replaces, sync=sync, follow_symlinks=False, buffering=0)
+            return AtomicWriter(publication, path, sync_all=sync_all)
 
-        writer = self._begin(start)
+        writer = _begin(self, start)
         try:
             return guarded(self.format.pipe_writer(writer), writer)
         except BaseException:
@@ -124,11 +150,8 @@ class AtomicLocalTarget(LocalTarget):
             atomik.NothingStagedError: nothing was made there.
             OSError: whatever else Atomik or the kernel says.
         """
-        options = self._options()
-        with self._published(lambda: atomik.path(self.path, **options)) as staged:
-            path = str(staged) + ("/" if os.fspath(self.path).endswith("/") else "")
-            yield path
-            self._check(path)
+        with _published(self, partial(atomik.path, extras="publish")) as staged:
+            yield str(staged) + ("/" if os.fspath(self.path).endswith("/") else "")
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -145,43 +168,43 @@ class AtomicLocalTarget(LocalTarget):
             NotADirectoryError: a file is there.
             OSError: whatever else Atomik or the kernel says.
         """
-        options = self._options()
-        with self._published(lambda: atomik.folder(self.path, **options)) as staged:
+        with _published(self, atomik.folder) as staged:
             yield staged
 
-    def _options(self) -> dict[str, Any]:
-        return {"overwrite": self.overwrite is True, "sync": self.sync, "follow_symlinks": False}
+    def __del__(self) -> None:
+        # Attributes may be missing after an exception in a constructor; a forked or unpickled copy is not the maker.
+        if getattr(self, "is_tmp", False) and getattr(self, "_maker", None) == os.getpid():
+            _plain_del(self)
 
-    def _begin(self, start: Callable[[], _T]) -> _T:
-        """Call `start`, which opens a publication; again, with the parent directories made, if they were missing."""
-        sweep(os.path.dirname(os.fspath(self.path).rstrip("/")) or ".")
+
+def _begin(target: Any, start: Callable[[], _T]) -> _T:
+    """Call `start`, which opens a publication; again, with the parent directories made, if they were missing."""
+    sweep(os.path.dirname(os.fspath(target.path).rstrip("/")) or ".")
+    try:
         try:
-            try:
-                return start()
-            except FileNotFoundError:
-                pass  # not from here: what is opened remembers which exception was being handled
-            self.makedirs()
             return start()
-        except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
+        except FileNotFoundError:
+            pass  # not from here: what is opened remembers which exception was being handled
+        target.makedirs()
+        return start()
+    except atomik.FileAlreadyExistsError as error:
+        raise to_luigi_error(error) from error
 
-    @contextmanager
-    def _published(self, make: Callable[[], Publication[Path]]) -> Iterator[Path]:
-        publication, staged = self._begin(lambda: (one := make(), one.open()))
+
+@contextmanager
+def _published(target: Any, make: Callable[..., Publication[Path]]) -> Iterator[Path]:
+    def start() -> tuple[Publication[Path], Path]:
+        one = make(target.path, overwrite=target.overwrite is True, sync=sync, follow_symlinks=False)
+        return one, one.open()
+
+    with durable(target.path, target.sync) as sync:
+        publication, staged = _begin(target, start)
         with discarded_on_sigterm(publication):
             yield staged
         try:
             publication.publish()
         except atomik.FileAlreadyExistsError as error:
-            raise in_luigis_words(error) from error
-
-    def _check(self, path: str) -> None:
-        """Raise if what was made at the staged path is of the wrong kind for this target."""
-
-    def __del__(self) -> None:
-        # Attributes may be missing after an exception in a constructor; a forked or unpickled copy is not the maker.
-        if getattr(self, "is_tmp", False) and getattr(self, "_maker", None) == os.getpid():
-            super().__del__()
+            raise to_luigi_error(error) from error
 
 
 class AtomicLocalFolderTarget(AtomicLocalTarget):
@@ -211,7 +234,38 @@ class AtomicLocalFolderTarget(AtomicLocalTarget):
         msg = "This target is a folder; make it with folder() or temporary_path(), and read what is in its path"
         raise IsADirectoryError(errno.EISDIR, msg, str(self.path))
 
-    def _check(self, path: str) -> None:
-        if os.path.lexists(path.rstrip("/")) and not os.path.isdir(path):
-            msg = "A file was made at the staged path, and this target is a folder"
-            raise NotADirectoryError(errno.ENOTDIR, msg, str(self.path))
+    @contextmanager
+    def temporary_path(self) -> Iterator[str]:
+        """Yield a path that does not exist yet, and publish the folder that was made there.
+
+        Raises:
+            NotADirectoryError: a file was made there.
+            OSError: what :meth:`AtomicLocalTarget.temporary_path` raises.
+        """
+        with super().temporary_path() as path:
+            yield path
+            if os.path.lexists(path.rstrip("/")) and not os.path.isdir(path):
+                msg = "A file was made at the staged path, and this target is a folder"
+                raise NotADirectoryError(errno.ENOTDIR, msg, str(self.path))
+
+
+def is_atomic(target: LocalTarget) -> TypeGuard[AtomicLocalTarget]:
+    """Say whether a target is an atomic one, or a luigi.LocalTarget that `install` has made so."""
+    return hasattr(type(target), "final_path")
+
+
+def install() -> None:
+    """Make every luigi.LocalTarget an atomic one, in this process and those that it forks; repeated, it does nothing.
+
+    The class itself is changed: so are all its subclasses, wherever they were defined, what other modules have imported as
+    ``LocalTarget``, and the targets that exist already; ``isinstance`` says what it said before.
+    """
+    if "final_path" in vars(LocalTarget):
+        return
+    for name, value in vars(AtomicLocalTarget).items():
+        if not name.startswith("_") or name in {"__init__", "__del__"}:
+            setattr(LocalTarget, name, value)
+
+
+if wants_install():
+    install()

@@ -13,6 +13,6 @@ import atomik
 @cache
 def warm_up() -> None:
     """Load what the first publication of a forked process would load; to be called before a fork."""
-    for name in ("file", "folder", "path", "group", "clean"):
+    for name in ("file", "folder", "path", "stage", "copy", "clean"):
         getattr(atomik, name)  # imported when it is first looked at
     atomik.plugins()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from types import TracebackType
 from typing import IO, Any, cast
@@ -21,8 +22,10 @@ class AtomicWriter(io.BufferedWriter):
     that is what ``finally: f.close()`` and the end of ``with io.TextIOWrapper(f):`` do after a failure.
     """
 
-    def __init__(self, publication: atomik.Publication[IO[Any]], path: str) -> None:
+    def __init__(self, publication: atomik.Publication[IO[Any]], path: str, *, sync_all: bool = False) -> None:
         """Open `publication`, which is one of an unbuffered binary file, to be published at `path`.
+
+        With `sync_all`, the whole machine is synced when it is published.
 
         Raises:
             OSError: what `publication.open()` raises.
@@ -30,14 +33,18 @@ class AtomicWriter(io.BufferedWriter):
         self._publication = publication
         self._handled = sys.exception()
         self._given_up = False
+        self._sync_all = sync_all
         #: The target's path.
         self.path = path
+        #: Whether it is neither published nor discarded yet. (The publication knows, but to ask it takes ten times as long.)
+        self.pending = False
         super().__init__(cast("io.RawIOBase", publication.open()))
+        self.pending = True
 
     @property
     def tmp_path(self) -> str:
         """A path of what has been written so far, for programs that open it themselves; the target's own after the end."""
-        return str(self._publication.staged) if self._publication.state == "open" else self.path
+        return str(self._publication.staged) if self.pending else self.path
 
     @property
     def name(self) -> str:
@@ -51,11 +58,6 @@ class AtomicWriter(io.BufferedWriter):
             return True
         passing = sys.exception()
         return passing is not None and passing is not self._handled
-
-    @property
-    def pending(self) -> bool:
-        """Whether it is neither published nor discarded yet."""
-        return self._publication.state == "open"
 
     def accept(self) -> None:
         """Say that an exception that is being handled now is not about this file: its ``with`` block ended in peace."""
@@ -79,11 +81,15 @@ class AtomicWriter(io.BufferedWriter):
         except BaseException:
             self.abort()
             raise
+        self.pending = False
+        if self._sync_all:
+            os.sync()
         self._handled = None  # its traceback may hold the frame that holds this
 
     def abort(self) -> None:
         """Discard. Nothing is flushed; repeated, or after `close`, it does nothing."""
         self._publication.discard()
+        self.pending = False
         self._handled = None
 
     def _warn(self) -> None:

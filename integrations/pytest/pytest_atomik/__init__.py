@@ -5,10 +5,10 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp as AtomicTmp
-    from ._crashes import Crash as Crash
+    from ._crash._crash import Crash as Crash
     from ._factory import AtomicTmpFactory as AtomicTmpFactory
 else:
-    _HOMES = {"AtomicTmp": "_atomic_tmp", "AtomicTmpFactory": "_factory", "Crash": "_crashes"}
+    _HOMES = {"AtomicTmp": "_atomic_tmp", "AtomicTmpFactory": "_factory", "Crash": "_crash._crash"}
     __all__ = ["AtomicTmp", "AtomicTmpFactory", "Crash"]
 
     def __getattr__(name: str) -> object:

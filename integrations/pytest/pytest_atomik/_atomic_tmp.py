@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import EllipsisType
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -16,7 +17,8 @@ import atomik
 from atomik_core import testing
 
 from . import _dirs
-from ._crashes import Crash, CrashRun
+from ._crash._crash import Crash, Engine
+from ._crash._run import CrashRun
 from ._faults import At, Fault, fault_error, publish_rival
 from ._report import account, current_line
 from ._unchanged import Unchanged
@@ -25,7 +27,7 @@ from ._unchanged import Unchanged
 class AtomicTmp(os.PathLike[str]):
     """A temporary directory that sees what this process publishes in it, and can make it fail, lose a race and crash.
 
-    It is used like the path that it is: ``atomic_tmp / "x"``, ``os.fspath(atomic_tmp)``. What other processes publish is
+    It is used like the path that it is: ``atomic_tmp / "x"``, ``atomic_tmp.iterdir()``, ``os.fspath(atomic_tmp)``. What other processes publish is
     not seen, nor what is published elsewhere; the litter that they leave in it is.
 
     Attributes:
@@ -35,21 +37,32 @@ class AtomicTmp(os.PathLike[str]):
         publications: the publications that have ended, in order.
     """
 
-    def __init__(self, path: Path, test_file: str) -> None:
-        """Watch `path`; an account names lines of `test_file`."""
+    def __init__(self, path: Path, test_file: str, *, base: Path, keep_in: Path | None = None) -> None:
+        """Watch `path`.
+
+        Args:
+            path: the directory.
+            test_file: what lines of are named in an account.
+            base: what other files of code are told relative to.
+            keep_in: a folder for copies of the states that crashes leave.
+        """
         self.path = path
         self.published: list[str] = []
         self.discarded: list[str] = []
         self.publications: list[atomik.Publication[Any]] = []
-        #: Whether the test is known to have failed already.
+        #: Whether the test is known to have failed already, or to have been given up.
         self._has_failed = False
+        self._was_skipped = False
         self._real = os.path.realpath(path)
         self._elsewhere: list[Path] = []
         self._test_file = test_file
+        self._base = base
+        self._keep_in = keep_in
         # Weakly: code that forgets a publication relies on its being collected.
         self._seen: WeakKeyDictionary[atomik.Publication[Any], _Seen] = WeakKeyDictionary()
         self._faults: list[Fault] = []
         self._runs: list[CrashRun] = []
+        self._proofs: list[_Proof] = []
         self._cleanups: list[Callable[[], object]] = []
         self._story: list[str] = []
         self._last_account: str | None = None
@@ -66,6 +79,22 @@ class AtomicTmp(os.PathLike[str]):
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:
         return self.path / name
+
+    def __eq__(self, other: object) -> bool:
+        return self.path == (other.path if isinstance(other, AtomicTmp) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be used like the path in everything else, too: ``atomic_tmp.iterdir()``, ``atomic_tmp.name``."""
+        if name.startswith("_") or name == "path" or not hasattr(Path, name):
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg, name=name, obj=self)
+        return getattr(self.path, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(name for name in dir(self.path) if not name.startswith("_"))})
 
     def fail(
         self,
@@ -93,46 +122,76 @@ class AtomicTmp(os.PathLike[str]):
         """
         raised = fault_error(error)
 
-        def act(_: Path) -> None:
+        def act(*_: object) -> None:
             raise raised
 
-        return Fault(self._faults, f"atomic_tmp.fail(at={at!r})", at, self._pattern(path), act)
+        return self._to_use(Fault(self._faults, f"atomic_tmp.fail(at={at!r})", at, self._pattern(path), act))
 
-    def lose_race(self, content: str | bytes | None = "", *, path: str | os.PathLike[str] = "*") -> Fault:
+    def lose_race(
+        self, content: str | bytes | EllipsisType | None = ..., *, path: str | os.PathLike[str] = "*"
+    ) -> Fault:
         """Let somebody else publish the same path in the ``with`` block, just before the next matching publication does.
 
         Args:
-            content: of the rival's file; None for an empty folder.
+            content: of the rival's file; None for an empty folder. By default it is of the publication's kind: an empty
+                folder where a folder is published, else an empty file.
             path: as for `fail`.
 
         The test fails if no publication comes to that point in the block.
         """
         act = partial(publish_rival, content=content)
-        return Fault(self._faults, "atomic_tmp.lose_race()", "publish", self._pattern(path), act)
+        return self._to_use(Fault(self._faults, "atomic_tmp.lose_race()", "publish", self._pattern(path), act))
 
     def unchanged(self) -> Unchanged:
         """Require names and contents to be the same after the ``with`` block as before, whatever is raised in it.
 
         What a failed publication has kept, ``atomik-kept-…``, is not looked at.
         """
-        return Unchanged(self.path)
+        return self._to_use(Unchanged(self.path))
 
-    def crashes(self, func: Callable[[], object]) -> Iterator[Crash]:
-        """Kill func at every step of every publication that it makes here, and yield the directory as each kill left it.
+    def crashes(
+        self,
+        func: Callable[[], object],
+        *,
+        power_cuts: bool = False,
+        engine: Engine = "auto",
+        timeout: float = 60.0,
+    ) -> Iterator[Crash]:
+        """Yield this directory as each crash of func would leave it: a kill at every moment, a cut of the power.
 
         Args:
-            func: is called without arguments in a forked child, once for each step and once to its end. What it changes in
-                memory, or outside this directory, is lost, or comes again each time.
+            func: is called once, without arguments, in a forked child. Every change that it makes below this directory is a
+                moment for a crash, whatever it is made with: Python, C libraries, threads, child processes. What it
+                changes in memory is lost, what it changes elsewhere is not put back.
+            power_cuts: let the power be cut, too: contents and names that were not synced are lost.
+            engine: ``"syscalls"`` sees all of that. ``"publications"`` runs func again and again and kills it at the steps of
+                what it publishes with Atomik; nothing else is seen. ``"auto"`` takes the first, and where the kernel
+                or a container forbids it (it needs Linux 5.5 on x86-64 or aarch64) the second, with a line in the report.
+            timeout: how long func may take, in seconds. Then it is killed, and the test fails.
 
         Before the next, and at the end of the loop, the directory is put back to what it was; after a `break` it stays as
-        it is. The child and the processes that it has started (in its process group) are killed with SIGKILL. A kill of
-        the process is what is tried, not a power cut.
+        it is. The child and the processes that it has started are killed at its end.
 
-        The test fails if func raises, or publishes nothing here.
+        The test fails if func raises, changes nothing here, or returns something that had to be awaited or iterated over
+        instead, and if nobody iterates over the crashes.
+
+        Raises:
+            TypeError: func cannot be called.
+            ValueError: `engine` is none of these, or knows no power cuts.
         """
-        run = CrashRun(self.path, func, self._place, self._faults)
+        run = CrashRun(
+            self.path,
+            func,
+            place=self._place,
+            faults=self._faults,
+            power_cuts=power_cuts,
+            engine=engine,
+            timeout=timeout,
+            keep_in=self._keep_in,
+            base=self._base,
+        )
         self._runs.append(run)
-        return run
+        return self._to_use(run)
 
     def other_filesystem(self) -> Path:
         """Return an empty directory on another device than `path`, watched like it; where there is none, skip the test.
@@ -160,6 +219,21 @@ class AtomicTmp(os.PathLike[str]):
         for cleanup in self._cleanups:
             cleanup()
 
+    def _require_use(self) -> None:
+        """Fail the test if it has asked for a proof and then not done it."""
+        unused = [
+            f"{proof.call} was never {'iterated over' if isinstance(proof, CrashRun) else 'entered: with ...'}"
+            for proof in self._proofs
+            if not proof.was_used
+        ]
+        if unused:
+            pytest.fail("\n  ".join(["the test proves less than it seems to:", *unused]), pytrace=False)
+
+    def _to_use(self, proof: _P) -> _P:
+        """Remember that something has to be entered, or iterated over, before the test ends."""
+        self._proofs.append(proof)
+        return proof
+
     def _require_no_litter(self) -> None:
         """Fail the test if anything staged is left in its directories."""
         if self._litter():
@@ -175,12 +249,19 @@ class AtomicTmp(os.PathLike[str]):
         if self._last_account is not None:
             return self._last_account
         crashes = [run.account for run in self._runs if run.account]
-        return account([*self._story, *crashes], (self.path, *self._elsewhere))
+        if crashes:
+            return "\n".join([*self._story, *self._notes(), *crashes])
+        return account([*self._story, *self._notes()], (self.path, *self._elsewhere))
+
+    def _notes(self) -> list[str]:
+        """Return what has to be said even if all is well."""
+        return list(dict.fromkeys(note for run in self._runs for note in run.notes))
 
     def _litter(self) -> list[str]:
         return [
             f"{left.path}{f' (for {left.destination})' if left.destination else ''}"
             for top in (self.path, *self._elsewhere)
+            if top.is_dir()  # or the test has removed it
             for left in atomik.leftovers(top, recursive=True)
         ]
 
@@ -197,7 +278,7 @@ class AtomicTmp(os.PathLike[str]):
             self.publications.append(publication)
             self._story.append(f"{step:<9}  {seen.name}  by {seen.line}")
         for fault in tuple(self._faults):
-            fault.reached(step, seen.name, seen.destination)
+            fault.reached(step, seen.name, seen.destination, publication)
 
     def _writing(self, seen: _Seen) -> None:
         for fault in tuple(self._faults):
@@ -223,6 +304,16 @@ class AtomicTmp(os.PathLike[str]):
     def _pattern(self, path: str | os.PathLike[str]) -> str:
         pattern = os.fspath(path)
         return self._name(_real(Path(pattern))) or pattern if os.path.isabs(pattern) else pattern
+
+
+class _Proof(Protocol):
+    """Proves nothing until it is used."""
+
+    call: str
+    was_used: bool
+
+
+_P = TypeVar("_P", bound=_Proof)
 
 
 class _Seen(NamedTuple):

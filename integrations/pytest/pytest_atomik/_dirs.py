@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -46,6 +47,9 @@ def chosen(lines: Iterable[str], root: Path) -> dict[str, Path]:
 def temporary(request: pytest.FixtureRequest) -> tuple[Path, Callable[[], object]]:
     """Return the test's directory, and what is to be called when the test is over."""
     place: Path | None = getattr(request, "param", None)
+    if place is None and (lines := request.config.getini("atomik_dirs")):
+        # A test that pytest does not parametrize: of unittest's, or one that asks by getfixturevalue. It runs on the first.
+        place = next(iter(chosen(lines, request.config.rootpath).values()), None)
     if place is None:
         return request.getfixturevalue("tmp_path"), lambda: None
     if not place.is_dir():
@@ -59,7 +63,22 @@ def passing(place: Path, name: str) -> tuple[Path, Callable[[], object]]:
     prefix = re.sub(r"\W", "_", name)[:30]
     path = Path(os.path.realpath(tempfile.mkdtemp(prefix=f"{prefix}-", dir=place)))
     # Not shutil's: that goes on into whatever a test has mounted in there.
-    return path, partial(atomik.remove, path, sync="off")
+    return path, partial(_remove, path)
+
+
+def keep(request: pytest.FixtureRequest) -> None:
+    """Let pytest keep the test's `tmp_path` where it keeps those of tests that failed: this one does at its end."""
+    try:
+        from _pytest.tmpdir import tmppath_result_key
+    except ImportError:  # pytest before 7.3 keeps them all
+        return
+    request.node.stash.setdefault(tmppath_result_key, {})["call"] = False
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory, unless the test has done so."""
+    with contextlib.suppress(FileNotFoundError):
+        atomik.remove(path, sync="off")
 
 
 def elsewhere(path: Path) -> Path | None:

@@ -20,7 +20,7 @@ import pytest
 
 import atomik
 
-from . import plugin
+from . import _stash
 from ._build_key import Builder, Key, describe_builder, digest_of
 from ._build_lock import wait
 from ._builds import Build, Kind, Record
@@ -128,7 +128,7 @@ class AtomicTmpFactory:
             FileNotFoundError: `built` does not exist.
         """
         __tracebackhide__ = True
-        test: Any = self._config.stash.get(plugin._current_test, None)
+        test: Any = self._config.stash.get(_stash.current_test, None)
         if test is None or not hasattr(test, "_request"):
             msg = "atomic_tmp_factory.copy() copies into the directory of a test, and none is running"
             raise RuntimeError(msg)
@@ -231,8 +231,8 @@ class AtomicTmpFactory:
         self, kind: Kind, build: Build, digest: str, builder: Builder, make: Callable[[Path], object], *, keep: bool
     ) -> Record:
         __tracebackhide__ = True
-        test = self._config.stash.get(plugin._current_test, None)
-        attempt = 1 if test is None else test.stash.get(plugin._attempts, 1)
+        test = self._config.stash.get(_stash.current_test, None)
+        attempt = 1 if test is None else test.stash.get(_stash.attempts, 1)
         failure = self._run.failure(digest)
         if failure is not None and failure.attempt >= attempt:
             _raise_recorded(build.name, failure)

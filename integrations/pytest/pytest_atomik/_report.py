@@ -20,6 +20,9 @@ def account(story: Iterable[str], tops: Iterable[Path]) -> str:
     """Return the section of a report: what has happened, and what is in the directories `tops`."""
     lines = [*story] or ["nothing was published, and nothing was discarded"]
     for top in tops:
+        if not os.path.isdir(top):
+            lines.append(f"on disk in {top}: it is gone")
+            continue
         there = _listing(top)
         lines.append(f"on disk in {top}:" if there else f"on disk in {top}: nothing")
         lines += [f"  {line}" for line in there]

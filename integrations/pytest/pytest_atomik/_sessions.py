@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from . import plugin
+from . import _stash
 from ._builds import prune
 from ._changes import Changes
 from ._factory import AtomicTmpFactory
@@ -22,7 +22,7 @@ from ._run import Run, events
 def open_factory(request: pytest.FixtureRequest) -> Iterator[AtomicTmpFactory]:
     """Yield the factory of this process; afterwards others may remove what it has used."""
     config = request.config
-    places = config.stash[plugin._places] = places_here(request)
+    places = config.stash[_stash.places] = places_here(request)
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     run = Run(config, worker, places)
     changes = Changes(run)
@@ -43,7 +43,7 @@ def finish_session(config: pytest.Config, places: Places) -> list[str]:
     if places.kept is not None:
         used = {Path(event["folder"]) for event in noted}
         removed: dict[str, int] = {}
-        for build in prune(places.kept, config.stash[plugin._keep_builds], used):
+        for build in prune(places.kept, config.stash[_stash.keep_builds], used):
             removed[build.name] = removed.get(build.name, 0) + 1
         lines += [f"{name}: {count} older removed from the cache" for name, count in removed.items()]
     return lines

@@ -1,15 +1,12 @@
-"""What is in a directory: to compare one moment with another, and to put it back."""
+"""What is in a directory: to compare one moment with another."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-
-import atomik
 
 #: Finished work that Atomik could not publish, and kept beside its destination.
 _KEPT = "atomik-kept-"
@@ -48,15 +45,3 @@ def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
-
-
-def save(top: Path, backup: Path) -> None:
-    """Copy everything in `top` to `backup`, which does not exist yet."""
-    shutil.copytree(top, backup, symlinks=True)
-
-
-def restore(top: Path, backup: Path) -> None:
-    """Make `top`, which stays the same folder, hold what `backup` does."""
-    for name in os.listdir(top):
-        atomik.remove(top / name, sync="off")
-    shutil.copytree(backup, top, symlinks=True, dirs_exist_ok=True)

@@ -15,8 +15,12 @@ class Unchanged:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        #: What it is asked for by, for the message if nobody enters it.
+        self.call = "atomic_tmp.unchanged()"
+        self.was_used = False
 
     def __enter__(self) -> None:
+        self.was_used = True
         self._before = _tree.contents(self._path)
 
     def __exit__(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from . import _stash
+
 if TYPE_CHECKING:
     from ._atomic_tmp import AtomicTmp
     from ._factory import AtomicTmpFactory
-    from ._places import Places
 
 _watched: pytest.StashKey[AtomicTmp] = pytest.StashKey()
-_current_test: pytest.StashKey[pytest.Item] = pytest.StashKey()
-_attempts: pytest.StashKey[int] = pytest.StashKey()
-_keep_builds: pytest.StashKey[int] = pytest.StashKey()
-_places: pytest.StashKey[Places] = pytest.StashKey()
-_summary: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=3,
         help="how many builds of each name atomic_tmp_factory keeps between runs",
     )
+    parser.getgroup("atomik").addoption(
+        "--atomik-crashes",
+        metavar="DIR",
+        help="keep a copy of each state that atomic_tmp.crashes shows, in DIR/<test>/<number>-<crash>",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "atomic_tmp(leftovers=False): leftovers=True lets the test leave staging litter in its atomic_tmp",
     )
-    config.stash[_keep_builds] = _read_keep_builds(config)
+    config.stash[_stash.keep_builds] = _read_keep_builds(config)
     # Not in the workers: one that takes the place of a killed one would clear what the others use.
     if config.getoption("cacheclear", False) and not hasattr(config, "workerinput"):
         from ._places import kept_directory
@@ -83,19 +86,19 @@ def pytest_configure_node(node: Any) -> None:
 
     places = configure_worker(node)
     if places is not None:
-        node.config.stash[_places] = places
+        node.config.stash[_stash.places] = places
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note which test runs, and how many times it has by now: `atomic_tmp_factory` builds for it."""
-    item.stash[_attempts] = item.stash.get(_attempts, 0) + 1
-    item.config.stash[_current_test] = item
+    item.stash[_stash.attempts] = item.stash.get(_stash.attempts, 0) + 1
+    item.config.stash[_stash.current_test] = item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove what need not be kept, once the whole run is over."""
-    places = session.config.stash.get(_places, None)
+    places = session.config.stash.get(_stash.places, None)
     if places is None or hasattr(session.config, "workerinput"):
         return
     from ._places import EVENTS
@@ -103,16 +106,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if (places.run / EVENTS).is_dir():
         from ._sessions import finish_session
 
-        session.config.stash[_summary] = finish_session(session.config, places)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """With -v, say who built what, in how long, and who used it."""
-    lines = terminalreporter.config.stash.get(_summary, None)
-    if lines and terminalreporter.config.getoption("verbose") > 0:
-        terminalreporter.section("atomic_tmp_factory")
-        for line in lines:
-            terminalreporter.line(line)
+        session.config.stash[_stash.summary] = finish_session(session.config, places)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -124,11 +118,49 @@ def pytest_runtest_makereport(
     atomic_tmp = item.stash.get(_watched, None)
     if atomic_tmp is not None:
         if report.failed:
-            report.sections.append(("atomic_tmp", atomic_tmp._account()))
+            # A name that is no text would end an xdist worker.
+            account = atomic_tmp._account().encode(errors="backslashreplace").decode()
+            report.sections.append(("atomic_tmp", account))
+        if call.when == "teardown" and (notes := atomic_tmp._notes()):
+            notes = [note.encode(errors="backslashreplace").decode() for note in notes]
+            report.atomik_notes = notes  # type: ignore[attr-defined] # what a report holds, xdist brings to the controller
         atomic_tmp._has_failed |= report.failed or hasattr(report, "wasxfail")
+        atomic_tmp._was_skipped |= report.skipped
         if call.when == "teardown":
             del item.stash[_watched]  # the item lives as long as the session, and may be run again
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what crashes did not see, and, with -v, who built what, in how long, and who used it."""
+    _tell_notes(terminalreporter)
+    lines = terminalreporter.config.stash.get(_stash.summary, None)
+    if lines and terminalreporter.config.getoption("verbose") > 0:
+        terminalreporter.section("atomic_tmp_factory")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+def _tell_notes(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what crashes could not be, or were not, seen: of tests that passed, too."""
+    notes: dict[str, list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for note in getattr(report, "atomik_notes", ()):
+                notes.setdefault(note, []).append(report.nodeid)
+    if notes:
+        terminalreporter.section("atomik")
+        for note, tests in notes.items():
+            others = f" and {len(tests) - 1} more" if len(tests) > 1 else ""
+            terminalreporter.write_line(f"{note}   ({tests[0]}{others})")
+
+
+def _kept_crashes(request: pytest.FixtureRequest) -> Path | None:
+    """Return where the states that crashes leave are kept, if they are to be."""
+    folder = request.config.getoption("atomik_crashes")
+    if folder is None:
+        return None
+    return Path(request.config.invocation_params.dir, folder, re.sub(r"[^\w.\[\]-]+", "_", request.node.nodeid)[-150:])
 
 
 @pytest.fixture
@@ -139,17 +171,24 @@ def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
     it left staging litter. See the documentation of Atomik: "Prove that your code is crash-safe".
     """
     from ._atomic_tmp import AtomicTmp
-    from ._dirs import temporary
+    from ._dirs import keep, temporary
 
     path, remove = temporary(request)
-    watched = request.node.stash[_watched] = AtomicTmp(path, str(request.path))
+    watched = request.node.stash[_watched] = AtomicTmp(
+        path, str(request.path), base=request.config.invocation_params.dir, keep_in=_kept_crashes(request)
+    )
     try:
         yield watched
         watched._close()
         marker = request.node.get_closest_marker("atomic_tmp")
         forgiven = marker is not None and marker.kwargs.get("leftovers", False)
+        if not watched._has_failed and not watched._was_skipped:
+            watched._require_use()
         if not forgiven and not watched._has_failed:
             watched._require_no_litter()
+    except BaseException:
+        keep(request)
+        raise
     finally:
         watched._remove_elsewhere()
         remove()

@@ -1,10 +1,17 @@
-"""Numbers as people read them, and columns."""
+"""Paths, numbers and tables as people read them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import click
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return a path as it can be printed on one line, whatever bytes are in it."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def size(count: float) -> str:
@@ -31,8 +38,8 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} us" if seconds < 0.001 else f"{seconds * 1e3:.1f} ms"
 
 
-def columns(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
-    """Align the rows of a table; the last column is as wide as it likes."""
+def table(rows: Iterable[Sequence[str]], indent: int = 0) -> str:
+    """Align the columns of a table; the last one is not padded."""
     rows = list(rows)
     widths = [max(map(len, map(click.unstyle, column))) for column in list(zip(*rows, strict=True))[:-1]]
     lines = []

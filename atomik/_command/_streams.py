@@ -12,21 +12,20 @@ _AT_ONCE: Final = 8 << 20
 _BUFFER: Final = 1 << 20
 
 
-def pour(source: int, target: int) -> None:
+def copy_stream(source: int, target: int) -> None:
     """Copy all that can be read from `source` to `target`, each from where it stands.
 
-    Both stand at the same place after every call, so a rung that fails at any point is followed by the next; what the
-    last one says is the truth.
+    Both offsets agree after every call, so the next rung can go on wherever one fails; the error of the last is raised.
 
     Raises:
         OSError: reading or writing failed.
     """
     for rung in (_by_range, _by_splice):
-        _climb(rung, source, target)
+        _repeat(rung, source, target)
     _by_bytes(source, target)
 
 
-def _climb(rung: Callable[[int, int], int], source: int, target: int) -> None:
+def _repeat(rung: Callable[[int, int], int], source: int, target: int) -> None:
     try:
         while rung(source, target):
             pass
@@ -57,7 +56,7 @@ def _read(source: int, buffer: memoryview) -> int:
         try:
             return os.readv(source, [buffer])
         except BlockingIOError:
-            # Somebody who shares it has made it non-blocking (Node, ssh); it is not at its end.
+            # A process that shares it has made it non-blocking (Node, ssh); it is not at its end.
             select.select([source], [], [])
         except OSError as error:
             msg = f"Standard input cannot be read: {error.strerror}"

@@ -1,4 +1,4 @@
-"""What `atomik.probe` does not say of a filesystem, found out there and then: links, syncing a directory, what it costs."""
+"""What `atomik.probe` does not say of a filesystem, by trial: hard links, syncing a directory, and what a sync costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONG_ENOUGH: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurements:
     """What was found.
 
     Attributes:
@@ -31,7 +31,7 @@ class Measured:
     fsync_seconds: float
 
 
-def measure(directory: str) -> Measured:
+def measure(directory: str) -> Measurements:
     """Find it out, in a staged folder that is discarded; a kill leaves something that `atomik clean` knows.
 
     Raises:
@@ -42,7 +42,7 @@ def measure(directory: str) -> Measured:
     try:
         file = scratch / "file"
         file.touch()
-        return Measured(_links(file), _syncs_directory(scratch), _cost_of_fsync(file))
+        return Measurements(_links(file), _syncs_directory(scratch), _cost_of_fsync(file))
     finally:
         publication.discard()
 

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import atomik
 
-from . import _words
-from ._measure import Measured
+from . import _format
+from ._measurements import Measurements
 
 _IN_MEMORY: Final = {"tmpfs", "ramfs"}
 
@@ -37,7 +37,7 @@ class Promise(NamedTuple):
     meaning: str
 
 
-def abilities(able: atomik.Capabilities, measured: Measured) -> Iterator[Ability]:
+def abilities(able: atomik.Capabilities, measured: Measurements) -> Iterator[Ability]:
     """Say what each answer means."""
     yield _ability(
         "noreplace",
@@ -70,13 +70,13 @@ def abilities(able: atomik.Capabilities, measured: Measured) -> Iterator[Ability
     )
     yield Ability(
         "cost of an fsync",
-        _words.duration(measured.fsync_seconds),
+        _format.duration(measured.fsync_seconds),
         True,
         "a small file takes about twice that with --sync=full; with --sync=off nothing",
     )
 
 
-def promises(able: atomik.Capabilities, measured: Measured) -> Iterator[Promise]:
+def promises(able: atomik.Capabilities, measured: Measurements) -> Iterator[Promise]:
     """Say of each promise whether everything that it covers can be done, and what is refused instead."""
     yield Promise(
         "Nothing half-written",
@@ -100,7 +100,7 @@ def promises(able: atomik.Capabilities, measured: Measured) -> Iterator[Promise]
     yield Promise("Nothing left behind", known, f"{what} {how}")
 
 
-def _durability(able: atomik.Capabilities, measured: Measured) -> Promise:
+def _durability(able: atomik.Capabilities, measured: Measurements) -> Promise:
     promise = "Nothing acknowledged is lost"
     if able.filesystem in _IN_MEMORY:
         return Promise(promise, False, f"{able.filesystem} is in memory: a power cut takes all of it")

@@ -1,56 +1,38 @@
-"""A function is run again and again, and each time killed one step later."""
+"""The engine for where calls cannot be stopped: a function is run again and again, and each time killed one step later.
+
+Its steps are those of the publications that this process makes with Atomik.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import posix
 import signal
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn, Self
+from typing import Any, Final, NoReturn
 
 import pytest
 
 import atomik
 from atomik_core import testing
 
-from . import _tree
-from ._faults import Fault
+from .._faults import Fault
+from ._child import die_with
+from ._crash import Crash
+from ._snapshot import Snapshot
 
-#: From these steps on, the new version is what everybody sees.
-_VISIBLE: Final = {"published", "durable", "tidied"}
 #: The exit status of a child that was not killed.
 _RAISED: Final = 1
 
 
-class Crash(NamedTuple):
-    """A kill, after which the directory is as it was left.
-
-    Attributes:
-        step: the last step that was reached (see `atomik_core.testing`).
-        path: the destination of the publication that had reached it.
-        visible: whether that publication's new version is visible there.
-    """
-
-    step: testing.Step
-    path: Path
-    visible: bool
-
-
-class CrashRun:
-    """All the crashes of one function, one after the other.
-
-    An iterator, not a generator: a generator is closed when its loop is left, and could then not tell a `break` from a test
-    that fails on a crash, whose directory is what people want to look at.
-
-    Attributes:
-        account: which crash the directory shows right now; empty if none.
-    """
+class PublicationCrashes:
+    """The kills at the steps of a function's publications."""
 
     def __init__(
         self,
@@ -67,56 +49,56 @@ class CrashRun:
             place: says where a publication goes, if it is to be watched.
             faults: what else happens to publications.
         """
-        self.account = ""
+        self._account = ""
         self._path = path
         self._func = func
         self._place = place
         self._faults = faults
-        self._aside: Path | None = None
+        self._before: Snapshot | None = None
         self._number = 0
         self._is_over = False
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Crash:
         __tracebackhide__ = True
         if self._is_over:
             raise StopIteration
-        if self._aside is None:
-            self._aside = Path(tempfile.mkdtemp(prefix=f"{self._path.name}-before-", dir=self._path.parent))
-            _tree.save(self._path, self._aside / "tree")
+        if self._before is None:
+            self._before = Snapshot(str(self._path))
         else:
-            _tree.restore(self._path, self._aside / "tree")
-            self.account = ""
-        crash = self._run(self._number, self._aside)
+            self._before.restore()
+            self._account = ""
+        crash = self._run(self._number, Path(self._before.folder))
         if crash is None:
-            _tree.restore(self._path, self._aside / "tree")
+            self._before.restore()
             self.end()
             raise StopIteration
         self._number += 1
-        name = os.path.relpath(crash.path, os.path.realpath(self._path))
-        self.account = f"as kill -9 left it at the step {crash.step!r} of {name}"
+        self._account = f"killed after {crash.step}   (state {self._number})"
         return crash
+
+    def explain(self) -> str:
+        """Tell what the directory holds."""
+        return self._account
 
     def end(self) -> None:
         """Forget what the directory was; it stays as it is now."""
         self._is_over = True
-        if self._aside is not None:
-            atomik.remove(self._aside, sync="off")
-            self._aside = None
+        if self._before is not None:
+            self._before.close()
+            self._before = None
 
     def _run(self, number: int, aside: Path) -> Crash | None:
         """Run the function in a child that dies at its step `number`; return None if it came to its end before."""
         __tracebackhide__ = True
         told = aside / "told"
         told.unlink(missing_ok=True)
+        parent = posix.getpid()
         with warnings.catch_warnings():
             # Python 3.12 warns where there are threads, as there are in each worker of xdist.
             warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
+            child = posix.fork()
         if child == 0:
-            self._be_child(number, told, aside / "output")
+            self._run_in_child(number, told, aside / "output", parent)
         status = _end_of(child)
         if not told.exists():
             said = (aside / "output").read_text(errors="replace").rstrip()
@@ -126,12 +108,13 @@ class CrashRun:
         for index in reached:
             self._faults[index].was_reached = True
         if step is not None:
-            return Crash(step, Path(path), step in _VISIBLE)
+            name = os.path.relpath(path, os.path.realpath(self._path))
+            return Crash(f"{step} {name}", "kill", Path(path))
         if not path:
             pytest.fail("atomic_tmp.crashes: the function published nothing in this directory")
         return None
 
-    def _be_child(self, number: int, told: Path, output: Path) -> NoReturn:
+    def _run_in_child(self, number: int, told: Path, output: Path, parent: int) -> NoReturn:
         """Run the function, dying at its step `number`; tell how it ended."""
 
         def tell(step: testing.Step | None, path: str) -> None:
@@ -148,13 +131,14 @@ class CrashRun:
                 return
             if steps == number:
                 tell(step, str(path))
-                os.kill(os.getpid(), signal.SIGKILL)
+                posix.kill(posix.getpid(), signal.SIGKILL)
             steps += 1
             if step == "published":
                 published = str(path)
 
         try:
-            os.setsid()  # what it starts is killed with it, by its process group
+            die_with(parent)
+            posix.setsid()  # what it starts is killed with it, by its process group
             fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(fd, 1)
             os.dup2(fd, 2)
@@ -168,17 +152,17 @@ class CrashRun:
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
-            os._exit(_RAISED)
+            posix._exit(_RAISED)
 
 
 def _end_of(child: int) -> int:
     """Wait for `child` to end, kill what it has started, and return its status, as a shell counts it."""
     try:
         # Left as a zombie: while there is one, its process group cannot become somebody else's.
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        posix.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     finally:
-        for kill in (os.kill, os.killpg):
+        for kill in (posix.kill, posix.killpg):
             with contextlib.suppress(ProcessLookupError):
                 kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        _, status = posix.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
