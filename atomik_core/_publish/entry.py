@@ -425,8 +425,9 @@ class Entry:
                 self._remove_incomplete(self.staging)
             self.staging = before
             raise
-        if before.content in self.fds:
-            self._close_original(before.content)
+        finally:
+            if self.staging is not before and before.content in self.fds:
+                self._close_original(before.content)
         if isinstance(before, Wrapped):
             remove.remove_if_unlocked(*before.source)
 
