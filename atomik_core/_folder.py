@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 def folder(
     path: StrPath,
-    *,
     overwrite: bool = False,
-    sync: Sync | None = None,
     tmp_dir: StrPath | None = None,
+    *,
+    sync: Sync | None = None,
     parents: bool = False,
     permissions: int | None = None,
     follow_symlinks: bool = True,
@@ -35,7 +35,8 @@ def folder(
             (d / "a.csv").write_text(a)
             (d / "b.csv").write_text(b)
 
-    The staged folder stands beside its destination, called ``.atomik-…``, readable by nobody else until it is published.
+    The staged folder stands beside its destination, called ``.atomik-…``, and is closed to all other users while it is filled.
+    It gets its final mode when it is complete, before it is synced and published.
     A folder that exists is exchanged with the new one in one instant (renameat2(2), RENAME_EXCHANGE), then removed; what
     is mounted inside it is left alone.
 

@@ -13,7 +13,7 @@ from ._os import locks, metadata, mounts, names, remove
 from ._os.calls import GONE
 from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
 from ._os.filesystems import Filesystem
-from ._os.walk import Level, Walk, open_for_removal
+from ._os.walk import Level, Walk, open_file, open_for_removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _remove_dead(directory: int, name: str, *, force: bool) -> bool:
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         is_folder = stat.S_ISDIR(status.st_mode)
-        fd = open_for_removal(fds, directory, name) if is_folder else fds.open(name, _FILE, dir_fd=directory)
+        fd = open_for_removal(fds, directory, name) if is_folder else open_file(fds, directory, name)
         live = _is_live(lock_files, fd, status)
         if live or (live is None and not force) or not locks.is_named(fd, directory, name):
             if is_folder and stat.S_IMODE(os.fstat(fd).st_mode) == stat.S_IRWXU:

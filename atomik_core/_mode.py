@@ -6,7 +6,14 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """The two modes that most files are written in; every other mode of :func:`open` that writes is a string."""
+    """The two modes that most files are written in; every other mode of :func:`open` that writes is a string.
+
+    ``Mode("TEXT")`` and ``Mode("BYTES")``, the values of atomik 0.0.x, are understood, too.
+    """
 
     TEXT = "w"
     BYTES = "wb"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Mode | None:
+        return cls.__members__.get(value) if isinstance(value, str) else None

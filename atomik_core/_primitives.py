@@ -51,7 +51,8 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
         is_folder = stat.S_ISDIR(status.st_mode)
         there = target.stat()
         if there is not None and not overwrite:
-            raise explain.already_exists(target.path)
+            kind = "symlink" if stat.S_ISLNK(status.st_mode) else "folder" if is_folder else "file"
+            raise explain.already_exists(target.path, there, kind)
         if there is not None and is_folder != stat.S_ISDIR(there.st_mode):
             raise explain.is_not_a_folder(target.path) if is_folder else explain.is_a_folder(target.path)
         with Operation(target.path, is_folder=is_folder) as operation:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 class _Snapshot(AbstractContextManager[Path]):
     """A version that is held from `__enter__` to `__exit__`."""
 
+    _pid = -1  # also if it is interrupted while it is made
+
     def __init__(self, path: str) -> None:
         self._path = path
         self._fds = Descriptors()
-        self._pid = -1
 
     def __enter__(self) -> Path:
         if self._pid != -1:

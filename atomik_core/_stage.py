@@ -481,9 +481,6 @@ class Stage:
                 "staged path, too; nothing is published; pass overwrite=True to replace what is there"
             )
             raise FileAlreadyExistsError(errno.EEXIST, msg, output.destination)
-        if self._options.backup is not None:
-            kept[output.key] = Path(self._options.backup)
-            return
         where = Path(output.destination).with_name(kept_name())
         if output.entry.keep_old_at(os.fspath(where)):
             kept[output.key] = where
@@ -526,9 +523,9 @@ class Stage:
         missing = [output for output in self._outputs.values() if self._report.outputs[output.key] == "missing"]
         if missing:
             names = ", ".join(repr(output.destination) for output in missing)
-            direct = ", ".join(map(repr, self._direct()))
-            rest = f"{direct} was written by the program itself, and stays; nothing else" if direct else "nothing"
-            msg = f"Not made, neither at the staged path nor at the destination: {names}; {rest} is published"
+            written = ", ".join(map(repr, self._direct()))
+            rest = f"{written} was written by the program itself, and stays; nothing else" if written else "nothing"
+            msg = f"Not made where it was to be: {names}; {rest} is published"
             raise NothingStagedError(errno.ENOENT, msg, missing[0].destination)
 
     def _refuse_direct_writes(self, kept: Iterable[Hashable]) -> None:
@@ -594,7 +591,10 @@ class Stage:
             )
             raise ExtrasError(errno.EEXIST, msg, paths[0])
         for place, extras in found.items():
-            yield from self._transaction.adopt(place.wrapper, extras, place.entry.destination.path, place.entry)
+            # As a direct run would have, which nobody asks whether it may.
+            yield from self._transaction.adopt(
+                place.wrapper, extras, place.entry.destination.path, place.entry, overwrite=True
+            )
 
 
 def _followed_link(entry: Entry) -> tuple[int, int] | None:

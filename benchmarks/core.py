@@ -20,15 +20,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import atomik
 
 CONTENT = os.urandom(4096)
 FILES = 1000
+WRITES = 1_000_000
+LINE = 100
 
 Publish = Callable[[Path], None]
 
@@ -45,6 +48,7 @@ class Measure:
         limit: how many times the time of the fastest of them Atomik may take.
         rounds: how often each is timed.
         overwrites: whether something stands at the destination.
+        size: the bytes that a file has then.
     """
 
     title: str
@@ -54,6 +58,7 @@ class Measure:
     limit: float
     rounds: int
     overwrites: bool = False
+    size: int = len(CONTENT)
 
 
 def measures(factor: float) -> Iterator[Measure]:
@@ -66,6 +71,9 @@ def measures(factor: float) -> Iterator[Measure]:
     yield Measure(title, "tmpfs", ours, libraries(), 1.25, often, overwrites=True)
     title, ours = "overwrite file, full", partial(atomik_file, overwrite=True, sync="full")
     yield Measure(title, "ext4", ours, {"the same with two fsyncs": by_recipe}, 1.1, seldom, overwrites=True)
+    for mode in ("wb", "w"):
+        title, ours = f"a million writes, {mode!r}", partial(many_writes, atomik_open, mode)
+        yield Measure(title, "tmpfs", ours, {"open": partial(many_writes, open, mode)}, 1.05, least, size=WRITES * LINE)
     title = f"folder of {FILES}, full"
     for filesystem in ("ext4", "xfs"):
         yield Measure(title, filesystem, atomik_folder, {"fsync of each file": by_fsyncs}, 0.2, least)
@@ -76,6 +84,21 @@ def atomik_file(path: Path, *, overwrite: bool = False, sync: atomik.Sync = "off
     """Publish a file with Atomik."""
     with atomik.file(path, "wb", overwrite=overwrite, sync=sync) as file:
         file.write(CONTENT)
+
+
+def atomik_open(path: Path, mode: str) -> AbstractContextManager[Any]:
+    """Open a file with Atomik."""
+    return atomik.file(path, mode, sync="off")
+
+
+def many_writes(call: Callable[[Path, str], AbstractContextManager[Any]], mode: str, path: Path) -> None:
+    """Write a million lines to a file."""
+    line = os.urandom(LINE // 2).hex()
+    data: Any = line.encode() if "b" in mode else line
+    with call(path, mode) as file:
+        write = file.write
+        for _ in range(WRITES):
+            write(data)
 
 
 def by_hand(path: Path) -> None:
@@ -189,7 +212,7 @@ def medians(measure: Measure, directory: Path) -> tuple[float, dict[str, float]]
             seconds = timed(ways[name], path)
             if turn > 0:  # the first round only warms up
                 taken[name].append(seconds)
-            check_and_remove(path)
+            check_and_remove(path, measure.size)
     found = {name: statistics.median(each) for name, each in taken.items()}
     return found.pop(""), found
 
@@ -204,10 +227,10 @@ def timed(publish: Publish, path: Path) -> float:
     return end - start
 
 
-def check_and_remove(path: Path) -> None:
+def check_and_remove(path: Path, size: int) -> None:
     """Make sure that what was timed did publish, and make way for the next."""
     sample = path / str(FILES - 1) if path.is_dir() else path
-    if sample.read_bytes() != CONTENT:
+    if sample.stat().st_size != size or (size == len(CONTENT) and sample.read_bytes() != CONTENT):
         msg = f"{sample} does not hold what was published"
         raise AssertionError(msg)
     if path.is_dir():

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import atomik
 
 from . import _tasks
-from ._partners import Partner
+from ._partners import GoneError, Partner
 
 #: kept: it was tried, and held. refused: Atomik says beforehand that it cannot be done here. unknown: nobody can say here,
 #: and Atomik acts so that nothing is lost. broken: it did not hold.
@@ -66,6 +66,10 @@ def _timed(proof: str, make: Any, scratch: Path, *arguments: Any) -> Proof:
         verdict, detail = make(scratch, *arguments)
     except _Failed as error:
         verdict, detail = "broken", str(error)
+    except GoneError:
+        raise
+    except OSError as error:
+        verdict, detail = "broken", _tasks.in_short(error)
     return Proof(proof, verdict, detail, round(time.monotonic() - start, 2))
 
 
@@ -73,17 +77,19 @@ class _Failed(Exception):  # noqa: N818 - what did not hold
     """A task has raised an error, which says what did not hold."""
 
 
-def _result(partner: Partner) -> Any:
-    result = partner.result()
-    if isinstance(result, dict) and "error" in result:
-        msg = f"{partner.name}: {result['error']}"
-        raise _Failed(msg)
-    return result
+def _results(*partners: Partner) -> list[Any]:
+    """Wait for the results of all, so that none is left for the next proof; then say what has failed."""
+    results = [partner.result() for partner in partners]
+    for partner, result in zip(partners, results, strict=True):
+        if isinstance(result, dict) and "error" in result:
+            msg = f"{partner.name}: {result['error']}"
+            raise _Failed(msg)
+    return results
 
 
 def _ask(partner: Partner, task: str, **arguments: Any) -> Any:
     partner.start(task, **arguments)
-    return _result(partner)
+    return _results(partner)[0]
 
 
 def _pace(scratch: Path) -> float:
@@ -102,7 +108,7 @@ def _rivals(scratch: Path, partners: list[Partner], shape: str, pace: float) -> 
     starts = [begin + pace * number for number in range(rounds)]
     for partner in partners:
         partner.start("rivals", shape=shape, starts=[start + partner.ahead for start in starts], who=partner.name)
-    said = {partner.name: _result(partner) for partner in partners}
+    said = {partner.name: answers for partner, answers in zip(partners, _results(*partners), strict=True)}
     broken = 0
     errors: list[str] = []
     for number in range(rounds):
@@ -127,8 +133,7 @@ def _readers(scratch: Path, partners: list[Partner], shape: str) -> tuple[Verdic
     for reader in readers:
         reader.start("read_for", name=name, seconds=_LONG)
     writer.start("publish_for", shape=shape, seconds=_LONG, overwrite=True, name=name)
-    seen = [_result(reader) for reader in readers]
-    versions = _result(writer)
+    versions, *seen = _results(writer, *readers)
     whole, torn, absent = (sum(each[key] for each in seen) for key in ("whole", "torn", "absent"))
     detail = f"{versions} versions, {whole} whole ones read, {torn} torn, {absent} times none"
     return ("broken" if torn or absent else "kept"), detail

@@ -19,48 +19,42 @@ REAL_DIRECTORY: Final = DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Process:
-    """What is known of the running process: its number, and whether it has forked.
+    """The running process.
 
     Attributes:
         pid: its number: asking the kernel each time costs a call.
-        has_forked: whether a child may share open file descriptions, and so locks, with it.
     """
 
-    __slots__ = ("has_forked", "pid")
+    __slots__ = ("pid",)
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.has_forked = False
 
     def after_fork_in_child(self) -> None:
         """Be the child."""
         self.pid = os.getpid()
-        self.has_forked = False
-
-    def after_fork_in_parent(self) -> None:
-        """Remember the child."""
-        self.has_forked = True
 
 
 process: Final = Process()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=process.after_fork_in_child, after_in_parent=process.after_fork_in_parent)
+    os.register_at_fork(after_in_child=process.after_fork_in_child)
 
 
 class Descriptors:
     """The descriptors of one owner: opened into it, closed with it, the last one first."""
 
-    __slots__ = ("_fds", "_pid")
+    __slots__ = ("_fds", "_pid", "_reserve")
 
     def __init__(self) -> None:
-        self._fds: list[int] = []
         self._pid = process.pid
+        self._reserve: list[int] = []
+        self._fds: list[int] = []
 
     def __del__(self) -> None:
         # The net, for a second Ctrl-C while the first one is seen to. Not in a forked child, which may have closed its
         # parent's and opened its own under the same numbers.
-        if self._fds and self._pid == process.pid:
+        if getattr(self, "_fds", None) and self._pid == process.pid:
             self.close_all()
 
     def open(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
@@ -78,6 +72,22 @@ class Descriptors:
         self._fds.extend(map(os.dup, (fd,)))
         return self._fds[-1]
 
+    def reserve(self, fd: int, count: int) -> None:
+        """Hold so many descriptors of anything, `fd` say, for a time when no more are to be had.
+
+        Raises:
+            OSError: EMFILE, ENFILE: they are not to be had now.
+        """
+        while len(self._reserve) < count:
+            self._reserve.append(self.duplicate(fd))
+
+    def release_reserve(self) -> None:
+        """Give up what was held in reserve: who needs descriptors now gets these."""
+        while self._reserve:
+            fd = self._reserve.pop()
+            if fd in self._fds:
+                self.close(fd)
+
     def __iter__(self) -> Iterator[int]:
         return iter(tuple(self._fds))
 
@@ -90,6 +100,11 @@ class Descriptors:
         fds = self._fds
         # In C from the list to the call: a descriptor closed twice may be somebody else's by then.
         any(map(os.close, map(fds.pop, (fds.index(fd),))))
+
+    def forget(self, fd: int) -> None:
+        """Own one no longer, and leave it as it is: it was closed by somebody else, and its number may be theirs now."""
+        if fd in self._fds:
+            self._fds.remove(fd)
 
     def close_all(self) -> None:
         """Close them all. An error says nothing of them: what was written through one was synced, or not to be."""

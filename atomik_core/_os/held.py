@@ -8,6 +8,7 @@ import stat
 import time
 
 from . import locks, remove
+from .calls import GONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,13 @@ def open_held(fds: Descriptors, path: str) -> tuple[int, locks.Lock]:
     for _ in range(_ROUNDS):
         _require_plain(os.stat(path), path)  # opening a device may do something, and a socket cannot be opened
         fd = fds.open(path, _READ)
-        status = os.fstat(fd)
+        try:
+            status = os.fstat(fd)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            fds.close(fd)  # another host has replaced it since
+            continue
         _require_plain(status, path)
         if stat.S_ISREG(status.st_mode):
             return fd, "held"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
+
+from .calls import UNSUPPORTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,18 +18,6 @@ _DEFAULT_ACL: Final = "system.posix_acl_default"
 _CAPABILITIES: Final = "security.capability"
 #: The kernel's own: checksums of the old content, and xfs's other way of saying the ACLs (xattr.conf(5) skips them, too).
 _SKIPPED: Final = {"security.ima", "security.evm", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"}
-
-
-def checked_mode(permissions: int | None) -> int | None:
-    """Return `permissions`.
-
-    Raises:
-        ValueError: it is no mode.
-    """
-    if permissions is not None and not 0 <= permissions <= 0o7777:
-        msg = f"permissions is {permissions!r}; it takes a mode from 0 to 0o7777, such as 0o644"
-        raise ValueError(msg)
-    return permissions
 
 
 def new_folder_mode(fd: int, scratch: str) -> int:
@@ -44,7 +35,7 @@ def new_folder_mode(fd: int, scratch: str) -> int:
 def inherit(
     fd: int,
     old: os.stat_result,
-    source: int | str,
+    attributes: dict[str, bytes] | None,
     mode: int | None,
     *,
     may_have_acl: bool = True,
@@ -53,12 +44,13 @@ def inherit(
     """Give the new version `fd` what the old one has, as far as this process may; all after the last write to it.
 
     Owner and group first, since chown clears setuid and capabilities; capabilities last. Where owner, group or ACL
-    cannot be kept, nobody gains by it: setuid and setgid are dropped, and the group may only do what everybody may.
+    cannot be kept, or not be read, permissions are never widened: setuid and setgid are dropped, and the group may only do
+    what everybody may.
 
     Args:
         fd: the new file or folder.
         old: the status of the old one.
-        source: its descriptor, or a path that leads to it.
+        attributes: its extended attributes; None if they cannot be read.
         mode: the mode to give instead of the old one's, as it is.
         new: the status of the new one, if that is known.
         may_have_acl: whether the new one may have got an ACL from its folder, to be lost where the old one has none.
@@ -67,13 +59,17 @@ def inherit(
         new = os.fstat(fd)
     owned = new.st_uid == old.st_uid and new.st_gid == old.st_gid
     kept = owned or _own(fd, new, old)
-    attributes = _attributes(source)
+    if attributes is None:
+        kept = False
+        attributes = {}
     capabilities = attributes.pop(_CAPABILITIES, None)
     for name, value in attributes.items():
         if not _set(fd, name, value) and name == _ACCESS_ACL:
             kept = False
     # A directory's default ACL may have given the new one what the old one had not.
-    for name in {_ACCESS_ACL, _DEFAULT_ACL}.difference(attributes).intersection(_names(fd) if may_have_acl else ()):
+    for name in {_ACCESS_ACL, _DEFAULT_ACL}.difference(attributes).intersection(
+        (_names(fd) if may_have_acl else None) or ()
+    ):
         os.removexattr(fd, name)
         owned = False
     wanted = stat.S_IMODE(old.st_mode) if mode is None else mode
@@ -88,7 +84,7 @@ def inherit(
 
 def clone(fd: int, old: os.stat_result, source: int, *, may_have_acl: bool = True) -> None:
     """Give the copy `fd` all the metadata of the original, which is open as `source`; its times, too."""
-    inherit(fd, old, source, None, may_have_acl=may_have_acl)
+    inherit(fd, old, read_attributes(source), None, may_have_acl=may_have_acl)
     os.utime(fd, ns=(old.st_atime_ns, old.st_mtime_ns))
 
 
@@ -107,12 +103,17 @@ def set_mode(fd: int, mode: int) -> None:
         os.fchmod(fd, mode)
 
 
-def prepare_folder(fd: int, old: os.stat_result, old_path: str) -> None:
-    """Give a staged folder the old one's setgid bit, group and default ACL, so that what is made in it inherits them."""
-    attributes = _attributes(old_path)
-    if _DEFAULT_ACL in attributes:
+def prepare_folder(fd: int, old: os.stat_result, attributes: dict[str, bytes] | None) -> None:
+    """Give a staged folder the old one's setgid bit, group and default ACL, so that what is made in it inherits them.
+
+    Args:
+        fd: the staged folder.
+        old: the status of the old one.
+        attributes: its extended attributes; None if they cannot be read.
+    """
+    if attributes is not None and _DEFAULT_ACL in attributes:
         _set(fd, _DEFAULT_ACL, attributes[_DEFAULT_ACL])
-    elif _DEFAULT_ACL in _names(fd):
+    elif _DEFAULT_ACL in (_names(fd) or ()):
         os.removexattr(fd, _DEFAULT_ACL)
     if old.st_mode & stat.S_ISGID and _chown(fd, -1, old.st_gid):
         os.fchmod(fd, stat.S_ISGID | stat.S_IRWXU)
@@ -142,27 +143,46 @@ def _restrict(mode: int) -> int:
     return mode & (stat.S_IRWXU | stat.S_IRWXO | stat.S_ISVTX) | (mode & stat.S_IRWXG & everybody << 3)
 
 
-def _names(target: int | str) -> list[str]:
+def require_chmod(fd: int) -> None:
+    """See that the mode of the file or folder `fd` can be changed, by giving it the one that it has.
+
+    Raises:
+        OSError: it cannot (a filter).
+    """
+    os.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode))
+
+
+def _names(target: int | str) -> list[str] | None:
+    """Return the names of all extended attributes; None if they cannot be read."""
     if sys.platform != "linux":
         return []
     try:
         return os.listxattr(target)
-    except OSError:
-        return []
+    except OSError as error:
+        return [] if error.errno in UNSUPPORTED else None
 
 
 def passes_acl_on(fd: int) -> bool:
     """Say whether what is made in the open folder `fd` gets an ACL from it."""
-    return _DEFAULT_ACL in _names(fd)
+    return _DEFAULT_ACL in (_names(fd) or ())
 
 
-def _attributes(source: int | str) -> dict[str, bytes]:
+def read_attributes(source: int | str) -> dict[str, bytes] | None:
+    """Return the extended attributes that are to be kept; None if it cannot be known whether there are any.
+
+    Args:
+        source: a descriptor, or a path that leads to the file or folder.
+    """
+    names = _names(source)
+    if names is None:
+        return None
     found: dict[str, bytes] = {}
-    for name in set(_names(source)) - _SKIPPED:
+    for name in set(names) - _SKIPPED:
         try:
             found[name] = os.getxattr(source, name)
-        except OSError:
-            continue
+        except OSError as error:
+            if name == _ACCESS_ACL and error.errno != errno.ENODATA:
+                return None
     return found
 
 

@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-#: seccomp filters answer EPERM for a call that they do not know, too; the next rung gives the true EPERM, if it is one.
-_NEXT_RUNG: Final = UNSUPPORTED | {errno.EPERM}
+#: A filter answers EPERM or EACCES for a call that it does not know, too; the next rung gives the true one, if it is one.
+_NEXT_RUNG: Final = UNSUPPORTED | {errno.EPERM, errno.EACCES}
 
 #: How often a destination may appear and vanish under us before it is called busy.
 _ROUNDS: Final = 100

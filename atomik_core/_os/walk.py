@@ -22,9 +22,12 @@ _MOST_OPEN: Final = 64
 
 #: What was a folder when its name was read may have been removed since, or be something else.
 _NOT_TO_ENTER: Final = GONE | {errno.ENOTDIR, errno.ELOOP}
+_NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE}
 
 #: Needs no right to the folder itself. Only Linux has it; elsewhere what cannot be read stays.
 _HANDLE: Final = REAL_DIRECTORY | getattr(os, "O_PATH", 0)
+_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_FILE_HANDLE: Final = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_PATH", 0)
 
 
 class Level:
@@ -116,7 +119,7 @@ class Walk:
         while levels:
             level = levels[-1]
             if level.folders:
-                entered = self._enter(fds, level, level.folders.pop())
+                entered = self._enter(fds, levels, level.folders.pop())
                 if entered is None:
                     self.complete = False
                     continue
@@ -135,24 +138,40 @@ class Walk:
             if level.above is not None:
                 _close(fds, level)
 
-    def _enter(self, fds: Descriptors, above: Level, name: str) -> Level | None:
+    def _enter(self, fds: Descriptors, levels: list[Level], name: str) -> Level | None:
         try:
-            fd = self._open(fds, above.fd, name)
+            try:
+                return self._open_level(fds, levels[-1], name)
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS or len(levels) < 3:
+                    raise
+            # Where descriptors have run out, those of the levels between the top and here can be spared.
+            for level in levels[1:-1]:
+                _close_until_needed(fds, level)
+            return self._open_level(fds, levels[-1], name)
         except OSError as error:
-            error.filename = os.path.join(self._origin, above.path, name)
+            error.filename = os.path.join(self._origin, levels[-1].path, name)
             raise
+
+    def _open_level(self, fds: Descriptors, above: Level, name: str) -> Level | None:
+        fd = self._open(fds, above.fd, name)
         if fd is None:
             return None
         copy = -1
-        if above.copy != -1:
-            os.mkdir(name, stat.S_IRWXU, dir_fd=above.copy)
-            copy = fds.open(name, REAL_DIRECTORY, dir_fd=above.copy)
         try:
+            if above.copy != -1:
+                try:
+                    os.mkdir(name, stat.S_IRWXU, dir_fd=above.copy)
+                except FileExistsError:
+                    pass  # the second try
+                copy = fds.open(name, REAL_DIRECTORY, dir_fd=above.copy)
             return Level(fd, copy, name, above)
         except OSError as error:
+            fds.close(fd)
+            if copy != -1:
+                fds.close(copy)
             if error.errno not in GONE or self._purpose == "read":
                 raise
-            fds.close(fd)
             return None
 
     def _open(self, fds: Descriptors, directory: int, name: str) -> int | None:
@@ -181,11 +200,18 @@ class Walk:
     def _force(self, fds: Descriptors, directory: int, name: str) -> int | None:
         try:
             handle = fds.open(name, _HANDLE, dir_fd=directory)
-            if not _is_on(handle, self._mount):
-                return None
-            return _open_via_proc(fds, handle)
-        except OSError:
+        except OSError as error:
+            if error.errno in _NO_DESCRIPTORS:
+                raise
             return None
+        try:
+            return _open_via_proc(fds, handle) if _is_on(handle, self._mount) else None
+        except OSError as error:
+            if error.errno in _NO_DESCRIPTORS:
+                raise
+            return None
+        finally:
+            fds.close(handle)
 
 
 def open_for_removal(fds: Descriptors, directory: int, name: str) -> int:
@@ -201,6 +227,27 @@ def open_for_removal(fds: Descriptors, directory: int, name: str) -> int:
         return fds.open(name, REAL_DIRECTORY, dir_fd=directory)
     except PermissionError:
         return _open_via_proc(fds, fds.open(name, _HANDLE, dir_fd=directory))
+
+
+def open_file(fds: Descriptors, directory: int, name: str) -> int:
+    """Open a file of one's own for reading, whatever its mode, which it keeps.
+
+    Raises:
+        OSError: it is no file, or is somebody else's.
+    """
+    try:
+        return fds.open(name, _FILE, dir_fd=directory)
+    except PermissionError:
+        handle = fds.open(name, _FILE_HANDLE, dir_fd=directory)
+        path, mode = f"/proc/self/fd/{handle}", os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise
+    os.chmod(path, stat.S_IMODE(mode) | stat.S_IRUSR)
+    try:
+        return fds.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.chmod(path, stat.S_IMODE(mode))
+        fds.close(handle)
 
 
 def _open_via_proc(fds: Descriptors, handle: int) -> int:

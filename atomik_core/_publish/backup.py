@@ -44,6 +44,7 @@ class Backup:
         Raises:
             ValueError: it is the destination, after all.
             InvalidCrossDeviceError: it is on another mount; a rename would not reach it.
+            PermissionError: its directory may not be written to.
             FileAlreadyExistsError, IsADirectoryError, NotADirectoryError: what stands there is of another kind.
             OSError: its directory cannot be opened; something is mounted on it.
         """
@@ -60,6 +61,9 @@ class Backup:
         if same and place.name == destination.name:
             msg = f"backup is the destination itself, {place.path!r}; give the old version another name"
             raise ValueError(msg)
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.fd, effective_ids=True):
+            msg = f"The directory of the backup {place.path!r} may not be written to; choose another place"
+            raise PermissionError(errno.EACCES, msg, destination.path)
         there = place.stat()
         if there is not None:
             self._check(there, destination, old)

@@ -105,9 +105,11 @@ class FolderContent:
         destination = entry.destination
         old = destination.stat() if entry.options.overwrite else None
         if old is not None and stat.S_ISDIR(old.st_mode):
-            metadata.prepare_folder(content, old, destination.proc_path)
+            metadata.prepare_folder(content, old, destination.read_attributes(entry.fds))
         elif entry.options.tmp_dir is not None:
             entry.prepare_like_destination(content)
+        else:
+            metadata.require_chmod(content)
         path = Path(entry.staged_path)
         entry.close_shared_content()
         return path
@@ -169,9 +171,10 @@ class PathContent:
             if extras and self._extras != "discard":
                 staging.wrapper.keep(nothing)
             raise nothing
-        if entry.destination.ends_with_slash and entry.kind == "file":
-            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
-            raise NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
+        wrong = self._wrong_kind(entry)
+        if wrong is not None:
+            staging.wrapper.keep(wrong)
+            raise wrong
         if extras and self._extras == "refuse":
             error = _refused_extras(entry, extras)
             staging.wrapper.keep(error)
@@ -191,6 +194,19 @@ class PathContent:
 
     def release(self) -> None:
         """Hold nothing."""
+
+    @staticmethod
+    def _wrong_kind(entry: Entry) -> OSError | None:
+        """Return the error for what was made, if it is not what was announced, or cannot take the place of what stood there."""
+        if entry.destination.ends_with_slash and entry.kind == "file":
+            msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
+            return NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
+        old = entry.old
+        if old is None or entry.kind is None or stat.S_ISLNK(old.st_mode):
+            return None
+        if stat.S_ISDIR(old.st_mode) != (entry.kind == "folder"):
+            return explain.wrong_kind(entry.destination.path, entry.kind)
+        return None
 
     @staticmethod
     def _nothing(entry: Entry, status: os.stat_result | None, extras: list[str]) -> NothingStagedError:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from .._os import rename
+from .._os import calls, metadata, rename
 from .._os.descriptors import DIRECTORY, Descriptors
 from .._os.filesystems import Filesystem
 from .staging import Wrapper
@@ -25,6 +25,8 @@ _ROUNDS: Final = 100
 #: A directory that may be written to, but not read, can be held by this.
 _PATH_ONLY: Final = DIRECTORY | getattr(os, "O_PATH", 0)
 
+_LOOK: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+
 
 class DestinationDirectory:
     """A directory that is held open for everything that is published, or staged, in it.
@@ -36,7 +38,7 @@ class DestinationDirectory:
         device: the number of its filesystem's device, where several directories may be on one; else -1.
     """
 
-    __slots__ = ("_filesystem", "_folder", "device", "fd", "readable", "wrappers")
+    __slots__ = ("_append_only", "_filesystem", "_folder", "device", "fd", "readable", "wrappers")
 
     def __init__(self, fd: int, folder: str, *, readable: bool = True) -> None:
         self.fd = fd
@@ -45,6 +47,7 @@ class DestinationDirectory:
         self.wrappers: list[Wrapper] = []
         self._folder = folder
         self._filesystem: Filesystem | None = None
+        self._append_only: bool | None = None
 
     @property
     def filesystem(self) -> Filesystem:
@@ -68,9 +71,30 @@ class DestinationDirectory:
         except OSError:
             return self.path
 
+    def read_attributes(self) -> dict[str, bytes] | None:
+        """Return its extended attributes; None if they cannot be read.
+
+        Through /proc, which needs no right to the directory itself; else by the descriptor.
+        """
+        found = metadata.read_attributes(f"/proc/self/fd/{self.fd}")
+        return metadata.read_attributes(self.fd) if found is None and self.readable else found
+
+    @property
+    def is_append_only(self) -> bool:
+        """Whether names can be made in it, but neither renamed nor removed (chattr +a)."""
+        if self._append_only is None:
+            found = calls.entry_attributes(self.fd, "")
+            self._append_only = found is not None and bool(found[0] & calls.ATTRIBUTE_APPEND)
+        return self._append_only
+
     def was_removed(self) -> bool:
         """Say whether it has been removed meanwhile."""
-        return os.fstat(self.fd).st_nlink == 0
+        try:
+            return os.fstat(self.fd).st_nlink == 0
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ESTALE}:  # as FUSE and NFS say it
+                raise
+            return True
 
     def new_wrapper(self, fds: Descriptors) -> Wrapper:
         """Make a staging folder in it, which is removed with the others."""
@@ -245,7 +269,7 @@ class Destination:
     __slots__ = (
         "_accepts_slash",
         "_folder",
-        "_is_set",
+        "_preset",
         "directory",
         "ends_with_slash",
         "fd",
@@ -270,9 +294,9 @@ class Destination:
             IsADirectoryError: for a file with a trailing slash.
         """
         self.path = path
+        self._preset: DestinationDirectory | None = None
         self.ends_with_slash = path.endswith("/")
         self._accepts_slash = accepts_slash
-        self._is_set = False
         self._split(path)
         self.given_name = self.name
 
@@ -293,10 +317,21 @@ class Destination:
         self._folder = folder or slash or "."
         self.name = name
 
-    @property
-    def proc_path(self) -> str:
-        """A path of the destination for calls that take no directory descriptor."""
-        return f"/proc/self/fd/{self.fd}/{self.name}"
+    def read_attributes(self, fds: Descriptors) -> dict[str, bytes] | None:
+        """Return the extended attributes of what stands there; None if they cannot be read.
+
+        The calls take no directory descriptor: through /proc they need no right to the file itself. Where there is no /proc, it
+        has to be opened.
+        """
+        found = metadata.read_attributes(f"/proc/self/fd/{self.fd}/{self.name}")
+        if found is None:
+            try:
+                fd = fds.open(self.name, _LOOK, dir_fd=self.fd)
+            except OSError:
+                return None
+            found = metadata.read_attributes(fd)
+            fds.close(fd)
+        return found
 
     @property
     def is_followed(self) -> bool:
@@ -305,9 +340,7 @@ class Destination:
 
     def set_directory(self, place: DestinationDirectory) -> None:
         """Have it in a directory that is open, whatever its path leads to."""
-        self._is_set = True
-        self.directory = self.given_directory = place
-        self.fd = place.fd
+        self._preset = place
 
     def open(self, directories: Directories, *, parents: bool) -> None:
         """Open the directory, made first if it is missing and `parents` says so; one that was set stays, if it is still there.
@@ -316,7 +349,10 @@ class Destination:
             FileNotFoundError: it is missing.
             NotADirectoryError, PermissionError: as the kernel says.
         """
-        if self._is_set and not self.directory.was_removed():
+        preset = self._preset
+        if preset is not None and not preset.was_removed():
+            self.directory = self.given_directory = preset
+            self.fd = preset.fd
             return
         try:
             self.directory = self.given_directory = directory = directories.open(self._folder, parents=parents)
@@ -327,6 +363,20 @@ class Destination:
             msg = f"The destination's parent directory cannot be opened: {error.strerror}"
             raise OSError(error.errno, msg, self.path) from error
         self.fd = directory.fd
+
+    def reopen(self, directories: Directories) -> None:
+        """Open the directory that the caller named again, made first if it is missing.
+
+        Raises:
+            OSError: as `open`.
+        """
+        self._split(self.path)  # a link that was followed has changed it
+        self.open(directories, parents=True)
+
+    @property
+    def was_followed(self) -> bool:
+        """Whether it is where a symbolic link led to."""
+        return self.directory is not self.given_directory or self.name != self.given_name
 
     def stat(self) -> os.stat_result | None:
         """Return what stands at the destination (a symbolic link itself), or None."""

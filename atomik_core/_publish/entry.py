@@ -21,6 +21,7 @@ from .staging import Sibling, Unnamed, Wrapped, Wrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from .._os.remove import Removal
@@ -81,6 +82,10 @@ if TYPE_CHECKING:
 #: A link that is refused for other reasons than that there is something, or that it is another filesystem: by AppArmor, SELinux
 #: (EACCES, EPERM), a filter; ENOENT: linkat goes by /proc, and that is not there.
 _LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EMLINK}
+
+#: So many descriptors are held in reserve for the end of what is staged by a name: to look at it, to sync and to remove a tree
+#: (four for a walk, one for what was made, one for the folder that is replaced).
+_RESERVE: Final = 6
 
 #: How often parents that neighbours take back are made again.
 _ROUNDS: Final = 100
@@ -173,15 +178,39 @@ class Entry:
         self._directories = directories
         self._is_shared = neighbours.is_shared
         self._must_exchange = neighbours.is_shared and neighbours.must_exchange
+        self.destination.open(directories, parents=self.options.parents)
+        return self._with_parents(lambda: self._begin(neighbours), follows_again=True)
+
+    def _begin(self, neighbours: Neighbours) -> Any:
         destination, options = self.destination, self.options
-        destination.open(directories, parents=options.parents)
         self._check_destination()
         if self._is_shared:
             neighbours.claim(self)
         if options.sync == "full":
             required.directory_sync(destination.directory, destination.path)
+        if self.kind != "file" or self._is_shared:
+            required.not_append_only(destination.directory, destination.path)
         self._staged_in = destination.directory if options.tmp_dir is None else self._open_tmp_dir(options.tmp_dir)
         return self.content.begin(self)
+
+    def _with_parents(self, step: Callable[[], Any], *, follows_again: bool = False) -> Any:
+        """Do a step; once more if a neighbour that discards has taken back the parents that we found, and they are to be made.
+
+        What is not staged beside the destination by a name does not keep it from that. The kernel says ENOENT, or EPERM for a
+        file without a name (ext4). Where a symbolic link was followed, the step has to follow it again, or fails.
+        """
+        destination = self.destination
+        for _ in range(_ROUNDS):
+            try:
+                return step()
+            except OSError:
+                if not self.options.parents or not destination.directory.was_removed():
+                    raise
+                if destination.was_followed and not follows_again:
+                    raise
+                destination.reopen(self._directories)
+        msg = "The destination's parent directories are removed by others as fast as they are made"
+        raise OSError(errno.EBUSY, msg, destination.path)
 
     def _check_destination(self) -> None:
         destination, options = self.destination, self.options
@@ -293,6 +322,9 @@ class Entry:
                 unnamed.is_locked = True
         status = os.fstat(content)
         self.identity = status.st_dev, status.st_ino
+        wanted = options.permissions if options.permissions is not None or self._old is None else self._old.st_mode
+        if wanted is not None and stat.S_IMODE(wanted) != stat.S_IMODE(status.st_mode):
+            metadata.require_chmod(content)
         return content
 
     def stage_folder(self) -> int:
@@ -303,6 +335,7 @@ class Entry:
         if self.options.tmp_dir is None and not self._is_shared:
             if self._staged_in.filesystem.lock_scope != "files":
                 self.staging = sibling = Sibling(self._staged_in)
+                self.fds.reserve(self.destination.fd, _RESERVE)
                 return sibling.make_folder(self.fds)
             wrapper = self.new_wrapper()
         else:
@@ -319,14 +352,15 @@ class Entry:
         return self._prepared(self._staged_in.shared_wrapper(self.fds, self.destination.given_name))
 
     def _prepared(self, wrapper: Wrapper) -> Wrapper:
+        self.fds.reserve(self.destination.fd, _RESERVE)
         if self.options.tmp_dir is not None:
             self.prepare_like_destination(wrapper.fd)
         return wrapper
 
     def prepare_like_destination(self, folder: int) -> None:
         """Have what is made in a folder of a tmp_dir inherit what it would in the destination's directory."""
-        directory = self.destination.fd
-        metadata.prepare_folder(folder, os.fstat(directory), f"/proc/self/fd/{directory}")
+        directory = self.destination.directory
+        metadata.prepare_folder(folder, os.fstat(directory.fd), directory.read_attributes())
 
     def close_shared_content(self) -> None:
         """Close a folder that is staged in a wrapper, whose lock is enough: descriptors grow with directories only."""
@@ -362,14 +396,23 @@ class Entry:
         Raises:
             OSError: it is not; whatever has the number now is not published.
         """
-        status = os.fstat(self.staged.content)
-        if (status.st_dev, status.st_ino) != self.identity:
+        try:
+            status = os.fstat(self.staged.content)
+        except OSError:
+            status = None
+        if status is None or (status.st_dev, status.st_ino) != self.identity:
+            self._disown_content()
             msg = (
-                "The descriptor of the staged file was closed during the block, and its number belongs to another file now; "
+                "The descriptor of the staged file was closed during the block, and its number may belong to another file now; "
                 "nothing is published; close the file object, not its descriptor"
             )
             raise OSError(errno.EBADF, msg, self.destination.path)
         return status
+
+    def _disown_content(self) -> None:
+        """Leave the descriptor's number, which was closed behind our back, to whoever has it now."""
+        self.fds.forget(self.staged.content)
+        self.staged.content = -1
 
     def move_beside(self) -> None:
         """Bring content that was staged elsewhere, or a folder in its wrapper, to where it is published from."""
@@ -377,9 +420,9 @@ class Entry:
             self.destination.replace_link()
         elif self._is_shared:
             if self.options.tmp_dir is not None:
-                self._relocate(self._wrapped_beside())
+                self._with_parents(lambda: self._relocate(self._wrapped_beside()))
         elif self.kind == "folder" and isinstance(self.staging, Wrapped) and not self._stays_wrapped():
-            self._relocate(Sibling(self.destination.directory, names.staging_name()))
+            self._with_parents(lambda: self._relocate(Sibling(self.destination.directory, names.staging_name())))
 
     def _wrapped_beside(self) -> Wrapped:
         name = self.destination.given_name
@@ -432,7 +475,7 @@ class Entry:
             remove.remove_if_unlocked(*before.source)
 
     def _close_original(self, content: int) -> None:
-        """Close what has been copied: its lock would keep us from removing it."""
+        """Close what has been copied: its lock would keep us from removing it with its wrapper."""
         for let_go in (locks.unlock, self.fds.close):
             try:
                 let_go(content)
@@ -463,6 +506,7 @@ class Entry:
         self.staging = copy
         Transfer().file(content, copy.content)
         metadata.clone(copy.content, status, content)
+        self.sealed = None
         copied = os.fstat(copy.content)
         self.identity = copied.st_dev, copied.st_ino
 
@@ -512,7 +556,8 @@ class Entry:
             self._check_old(old)
             if isinstance(self.staging, Wrapped):
                 self._separate_from_other_names(self.staging)
-            metadata.inherit(self.staged.content, old, self.destination.proc_path, mode, new=self.sealed)
+            attributes = self.destination.read_attributes(self.fds)
+            metadata.inherit(self.staged.content, old, attributes, mode, new=self.sealed)
             return
         if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
             self._inherit_from_directory()
@@ -535,7 +580,9 @@ class Entry:
             return
         sample = staging.stage_unnamed(self.fds, place, 0o666)
         if sample is not None:
-            metadata.inherit(self.staged.content, os.fstat(sample.content), sample.content, None)
+            metadata.inherit(
+                self.staged.content, os.fstat(sample.content), metadata.read_attributes(sample.content), None
+            )
             self.fds.close(sample.content)
 
     def identify(self) -> None:
@@ -573,11 +620,12 @@ class Entry:
         Raises:
             NothingStagedError: it is not.
         """
-        if isinstance(self.staging, Unnamed):
-            return
-        if rename.identity(*self.named.source) != self.identity:
-            msg = "The complete content was removed or replaced by another program; there is nothing to publish"
-            raise NothingStagedError(errno.ENOENT, msg, self.destination.path)
+        if not isinstance(self.staging, Unnamed) and rename.identity(*self.named.source) != self.identity:
+            raise _nothing_staged(self.destination.path)
+
+    def _is_gone(self) -> bool:
+        """Whether nothing stands at the staging name any more."""
+        return not isinstance(self.staging, Unnamed) and rename.identity(*self.named.source) is None
 
     def place(self, *, undoable: bool, must_exchange: bool) -> None:
         """Publish: the one instant.
@@ -590,25 +638,20 @@ class Entry:
             OSError: the kernel's; :meth:`explain` says what it means. What has happened is :meth:`was_placed`'s to say.
         """
         self._commit_started = True
-        for _ in range(_ROUNDS):
+        self._with_parents(lambda: self._climb(undoable=undoable, must_exchange=must_exchange))
+
+    def _climb(self, *, undoable: bool, must_exchange: bool) -> None:
+        """Try one rung after the other; each changes the staging, so that none is tried twice."""
+        while True:
             try:
-                self._place(undoable=undoable, must_exchange=must_exchange)
+                return self._place(undoable=undoable, must_exchange=must_exchange)
             except OSError as error:
                 if not self._go_on_after(error):
                     raise
-            else:
-                return
-        raise OSError(
-            errno.EBUSY, "The destination's directory is removed as fast as it is made", self.destination.path
-        )
 
     def _go_on_after(self, error: OSError) -> bool:
         """Prepare the next rung, if there is one: content that cannot be moved or linked is copied beside its destination."""
         place = self.destination.directory
-        if error.errno == errno.ENOENT and self.options.parents and place.was_removed():
-            # An unnamed file does not keep a rival from taking its parents back.
-            self.destination.open(self._directories, parents=True)
-            return True
         if error.errno == errno.EXDEV and self.staged.directory is not place:
             self._copy_beside()
         elif error.errno in _LINK_REFUSED and isinstance(self.staging, Unnamed) and not place.was_removed():
@@ -761,13 +804,15 @@ class Entry:
         """Return what an error of the kernel means to the caller; one of ours says it already."""
         if isinstance(error, AtomikError):
             return error
+        if error.errno == errno.ENOENT and self._is_gone():
+            return _nothing_staged(self.destination.path)
         return placing.placement_error(error, self.destination, self.kind, overwrite=self.options.overwrite)
 
     # Once it is visible.
 
     def close_placed(self) -> None:
         """Let go of a new folder, whose descriptor nothing needs any more; more would not fit where there are many."""
-        if self.kind != "folder" or self._displaced or self._backup is not None:
+        if self.kind != "folder" or self._backup is not None:
             return
         content = self.staged.content
         # Its number may be given to a rival's folder from now on, which is to be told from ours if it has to be undone.
@@ -847,6 +892,8 @@ class Entry:
 
     def keep(self, error: OSError) -> None:
         """Keep finished work that could not be published, under a name that no cleaner touches; `error` then says where."""
+        if self._is_gone():
+            return
         try:
             where = f"the finished content is kept as {self._keep()!r}"
         except OSError as trouble:
@@ -895,11 +942,23 @@ class Entry:
     def remove(self) -> str | None:
         """Remove what is staged; return where something of it had to stay."""
         staged = self.staging
+        if self.content.is_written_by_name and self.identity is not None and not self._is_open():
+            self._disown_content()
         if self._old_fd != -1:
             remove.unlock_and_reap(self._old_fd)
         left = isinstance(staged, Sibling) and self._remove_sibling(staged) == "left"
         self.close()  # its lock would keep us from removing what is still in its wrapper
         return staged.path if staged is not None and left else None
+
+    def _is_open(self) -> bool:
+        """Whether nobody has closed the content's descriptor but us."""
+        if self.staged.content == -1:
+            return True  # closed by ourselves
+        try:
+            status = os.fstat(self.staged.content)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
 
     def _remove_sibling(self, sibling: Sibling) -> Removal:
         if sibling.content == -1 and self.identity is not None and rename.identity(*sibling.source) == self.identity:
@@ -914,3 +973,8 @@ class Entry:
         if self.staging is not None and self.staging.content in self.fds:
             self.fds.close(self.staging.content)
             self.staging.content = -1
+
+
+def _nothing_staged(destination: str) -> NothingStagedError:
+    msg = "The complete content was removed, moved or replaced by another program; there is nothing to publish"
+    return NothingStagedError(errno.ENOENT, msg, destination)

@@ -44,7 +44,8 @@ def already_exists(
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             return is_special(destination, status.st_mode)
         if kind is not None and stat.S_ISDIR(status.st_mode) != (kind == "folder"):
-            there, ours = ("folder", "file") if stat.S_ISDIR(status.st_mode) else ("file", "folder")
+            there = "folder" if stat.S_ISDIR(status.st_mode) else "file"
+            ours = "symbolic link" if kind == "symlink" else kind
             msg = f"A {there} stands at the destination already, and a {ours} does not replace it; remove it first, or choose another name"
             return FileAlreadyExistsError(errno.EEXIST, msg, destination)
     msg = "The destination exists already and was left as it is; pass overwrite=True to replace it"

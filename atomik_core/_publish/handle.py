@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import io
+import operator
 import os
+from functools import lru_cache, partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
+
+#: What the text layer collects before it writes: more than its usual 8 KiB, which makes up for the counting of the writes.
+_TEXT_CHUNK: Final = 1 << 16
 
 _KINDS: Final = frozenset("wxar")
 
@@ -17,73 +22,65 @@ _KINDS: Final = frozenset("wxar")
 _open_handles: Final[set[Handle]] = set()
 
 
-class _Raw(io.FileIO):
-    """The descriptor as the buffers see it; remembers the first write that failed.
+class _Step:
+    """One of the calls that `sum` makes one after the other: each adds itself to what the one before it has returned."""
 
-    The layers above may have lost what they held by it, even if later writes succeed (a `close()` that fails always has):
-    who swallows the error must not publish what is left.
+    __slots__ = ("__radd__",)
+    __radd__: Callable[[Any], int]
+
+    def __init__(self, call: Callable[[Any], int]) -> None:
+        self.__radd__ = call
+
+
+class _CountedWrites:
+    """A raw file's `write`, which counts how often it is begun and how often completed, without a line of Python.
+
+    Who swallows the error of a write must not publish what is left: the layers above may have lost what they held by it, even
+    if later writes succeed (a `close()` that fails always has). But a function of Python's between the buffers and the kernel is
+    a place where the interpreter runs signal handlers. What a handler raises there reaches the buffers as if nothing had been
+    written, and they write it again, or drop it (io.TextIOWrapper); `open` has no such place. So C alone is called: lru_cache
+    without a cache counts calls and lets them through, and `sum` adds the steps up from the left.
+
+    Attributes:
+        begin: the method to put in the place of the raw file's.
     """
 
-    _error: OSError | None = None
-    #: What `atomik_core.testing.before_writes` wants to be called first, and may fail the write with.
-    _before_write: Callable[[], object] | None = None
-    #: How many bytes the last write has written, if a signal handler's exception has kept its caller from learning that.
-    _unreported: list[int] | None = None
-    #: Whether a buffer is above, which writes again what it was not told of.
-    _is_buffered = True
-    #: Whether what is written is dropped: in a forked child, where the buffers' content is the parent's to write.
-    _drops = False
+    __slots__ = ("_completed", "begin")
+
+    def __init__(self, write: Callable[[Any], int]) -> None:
+        self._completed = lru_cache(maxsize=0)(operator.index)
+        self.begin = lru_cache(maxsize=0)(partial(sum, (_Step(write), _Step(self._completed))))
+
+    @property
+    def have_failed(self) -> bool:
+        """Whether any write has failed."""
+        return self.begin.cache_info().misses != self._completed.cache_info().misses
+
+
+class _Unbuffered(io.FileIO):
+    """A raw file without a buffer above it, that would see to the rest of a short write (a full disk)."""
+
+    write_some: Callable[[Any], int]
 
     def write(self, data: Any, /) -> int:
-        """Write `data` as :meth:`io.FileIO.write` does.
+        """Write all of `data`.
 
-        A signal handler can raise between the kernel's answer and this method's: the buffer above would then write the same
-        bytes again. So the count goes into a list before any handler may run, and the next write begins where this one
-        began if nobody was told of it. Between the last call and the return no handler runs (CPython looks for signals
-        when a call has ended, and at backward jumps).
+        Raises:
+            OSError: not all of it could be written.
         """
-        if self._drops:
-            return memoryview(data).nbytes
-        if self._unreported is not None:
-            self._take_back()
-        try:
-            if self._before_write is not None:
-                self._before_write()
-            if not self._is_buffered:
-                return self._write_all(data)
-            written: list[int] = []
-            self._unreported = written
-            written.extend(map(super().write, (data,)))
-        except OSError as error:
-            self._unreported = None
-            error.filename = self.name
-            self._error = self._error or error
-            raise
-        count = written[0]
-        self._unreported = None
-        return count
-
-    def _write_all(self, data: Any) -> int:
-        """Without a buffer above nobody sees to the rest of a short write (a full disk)."""
         view = memoryview(data).cast("B")
         total = 0
         while total < len(view):
-            total += super().write(view[total:])
+            total += self.write_some(view[total:])
         return total
-
-    def _take_back(self) -> None:
-        """Undo the write that the buffer above does not know of, and will repeat."""
-        if self._unreported:
-            count = self._unreported[0]
-            if fcntl.fcntl(self.fileno(), fcntl.F_GETFL) & os.O_APPEND:
-                # The offset does not say where appending writes.
-                os.ftruncate(self.fileno(), os.fstat(self.fileno()).st_size - count)
-            else:
-                os.lseek(self.fileno(), -count, os.SEEK_CUR)
-        self._unreported = None
 
     def __dir__(self) -> list[str]:
         return dir(io.FileIO)
+
+
+def _drop(data: Any) -> int:
+    """Write nothing: in a forked child, where the buffers' content is the parent's to write."""
+    return memoryview(data).nbytes
 
 
 #: What a mode means, by the mode: what a raw file takes for it, and whether it is binary.
@@ -121,7 +118,7 @@ class Handle:
         raw_mode: what a raw file takes for it: ``w``, ``x``, ``a`` or ``r``, perhaps with ``+``.
     """
 
-    __slots__ = ("_binary", "_buffering", "_encoding", "_errors", "_layers", "_newline", "mode", "raw_mode")
+    __slots__ = ("_binary", "_buffering", "_encoding", "_errors", "_layers", "_newline", "_writes", "mode", "raw_mode")
 
     def __init__(
         self, mode: str, buffering: int, encoding: str | None, errors: str | None, newline: str | None
@@ -146,6 +143,7 @@ class Handle:
         self._errors = errors
         self._newline = newline
         self._layers: tuple[Any, ...] = ()
+        self._writes: _CountedWrites | None = None
 
     def open(self, fd: int, name: str) -> Any:
         """Put the usual layers over the descriptor and return the uppermost.
@@ -154,33 +152,44 @@ class Handle:
             fd: the descriptor; it stays open when the layers are closed.
             name: what the user sees as the file's name.
         """
-        raw = _Raw(fd, self.raw_mode, closefd=False)
-        raw.name = name
         size = self._buffering
+        raw: Any = (_Unbuffered if size == 0 else io.FileIO)(fd, self.raw_mode, closefd=False)
+        raw.name = name
+        self._let_through(raw, io.FileIO.write.__get__(raw))
         if size == 0:
-            raw._is_buffered = False
             self._layers = (raw,)
         else:
             buffered: Any = io.BufferedRandom if "+" in self.raw_mode else io.BufferedWriter
-            buffer = buffered(raw, size if size > 1 else io.DEFAULT_BUFFER_SIZE)
+            # The text layer collects what it writes itself. A buffer of some size below it, which is flushed before it takes what the
+            # text layer has let go of, would lose that to a handler's exception: io.BufferedWriter looks for signals then.
+            default = io.DEFAULT_BUFFER_SIZE if self._binary else 1
+            buffer = buffered(raw, size if size > 1 else default)
             if self._binary:
                 self._layers = (buffer, raw)
             else:
                 text: Any = io.TextIOWrapper(buffer, self._encoding, self._errors, self._newline, size == 1)
                 text.mode = self.mode  # as open() does
+                if "+" not in self.raw_mode:
+                    text._CHUNK_SIZE = _TEXT_CHUNK
                 self._layers = (text, buffer, raw)
         _open_handles.add(self)
         return self._layers[0]
 
-    @property
-    def raw(self) -> _Raw:
-        """The lowest layer."""
-        raw: _Raw = self._layers[-1]
-        return raw
+    def _let_through(self, raw: Any, write: Callable[[Any], int]) -> None:
+        """Have this called for each write to the kernel."""
+        self._writes = _CountedWrites(write)
+        setattr(raw, "write_some" if self._buffering == 0 else "write", self._writes.begin)
 
     def call_before_writes(self, call: Callable[[], object]) -> None:
         """Have ``call()`` called before each write to the kernel; what it raises fails the write."""
-        self.raw._before_write = call
+        raw = self._layers[-1]
+        write = io.FileIO.write.__get__(raw)
+
+        def write_after_call(data: Any) -> int:
+            call()
+            return int(write(data))
+
+        self._let_through(raw, write_after_call)
 
     def close(self) -> None:
         """Flush and close every layer.
@@ -196,15 +205,27 @@ class Handle:
                 raise
             except ValueError:
                 continue  # detached: the layer below it still has to be flushed
-        raw = self._layers[-1]
-        if raw._error is not None:
-            raise raw._error
+            except OSError as error:
+                error.filename = self._layers[-1].name
+                raise
+        if self._writes is not None and self._writes.have_failed:
+            msg = (
+                "A write to this file has failed, and its error was caught: what was to be written then may be missing, "
+                "and nothing is published"
+            )
+            raise OSError(errno.EIO, msg, self._layers[-1].name)
+        self._forget()
 
     def abandon(self) -> None:
         """Close without flushing: the lowest layer first, or closing from above would write what is to be dropped."""
         _open_handles.discard(self)
         if self._layers:
             self._layers[-1].close()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Have no circle of references keep what is closed."""
+        self._layers[-1].__dict__.clear()
 
     def neutralize_in_child(self) -> None:
         """In a forked child: have the layers drop what they hold and get, so that its exit and its collector write nothing.
@@ -212,7 +233,7 @@ class Handle:
         The descriptor stays what it is: programs that the child starts write to it.
         """
         if self._layers:
-            self.raw._drops = True
+            setattr(self._layers[-1], "write_some" if self._buffering == 0 else "write", _drop)
 
 
 def _neutralize_in_child() -> None:

@@ -65,10 +65,10 @@ class Operation:
             self.reach("discarded")
 
     def reach(self, step: Step) -> None:
-        """Tell every watcher of a step."""
+        """Tell every watcher of a step, unless it is a watcher's own operation."""
         if step == "published":
             self.state = "published"
-        if steps.watchers:
+        if steps.watchers and not steps.is_watching.get():
             steps.notify(self, step)
 
     def __repr__(self) -> str:

@@ -39,6 +39,7 @@ def replaceable(destination: Destination, status: os.stat_result, *, exchange: b
     is_folder = stat.S_ISDIR(status.st_mode)
     if is_folder or not skip_mount_check:
         _require_ordinary(destination)
+        not_append_only(destination.directory, destination.path)
     user = os.geteuid()
     if user not in (0, status.st_uid):
         _require_not_sticky(destination, user)
@@ -76,6 +77,20 @@ def _require_not_sticky(destination: Destination, user: int) -> None:
     if directory.st_mode & stat.S_ISVTX and directory.st_uid != user:
         msg = "What stands at the destination is somebody else's, in a directory where only its owner may replace it (sticky bit)"
         raise PermissionError(errno.EPERM, msg, destination.path)
+
+
+def not_append_only(directory: DestinationDirectory, destination: str) -> None:
+    """Require that names in a directory can be renamed and removed; a new file without a staging name needs neither.
+
+    Raises:
+        PermissionError: they cannot; what is staged there could neither be published nor removed.
+    """
+    if directory.is_append_only:
+        msg = (
+            "The directory is append-only (chattr +a): nothing that is staged in it could be renamed or removed; take that "
+            "away first (chattr -a), or publish a new file with atomik.file"
+        )
+        raise PermissionError(errno.EPERM, msg, destination)
 
 
 def writable(destination: Destination) -> None:

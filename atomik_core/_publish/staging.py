@@ -175,11 +175,8 @@ class Wrapper:
             return "removed"
         if self.fd == -1:
             return _remove_unopened(self.directory, self.name)
-        try:
-            if not locks.is_named(self.fd, self.directory.fd, self.name):
-                return "removed"
-        except OSError:
-            return "left"
+        if not _is_still(self.fd, self.directory, self.name):
+            return "removed"
         release = None if self._lock == -1 else self._close_lock
         return remove.remove_tree(self.directory.fd, self.name, self.fd, release=release)
 
@@ -247,11 +244,8 @@ class Sibling:
             return "removed"
         if self.content == -1:
             return _remove_unopened(self.directory, self.name)
-        try:
-            if not locks.is_named(self.content, self.directory.fd, self.name):
-                return "removed"
-        except OSError:
-            return "left"
+        if not _is_still(self.content, self.directory, self.name):
+            return "removed"
         if stat.S_ISDIR(os.fstat(self.content).st_mode):
             return remove.remove_tree(self.directory.fd, self.name, self.content)
         os.unlink(self.name, dir_fd=self.directory.fd)
@@ -363,7 +357,10 @@ def _open_for_reading(fds: Descriptors, directory: int, name: str, status: os.st
     except PermissionError:
         # Made unreadable by its maker; u+r for the time being, the mode proper comes last.
         os.chmod(name, stat.S_IMODE(status.st_mode) | stat.S_IRUSR, dir_fd=directory)
-        return fds.open(name, flags, dir_fd=directory)
+        fd = fds.open(name, flags, dir_fd=directory)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            os.fchmod(fd, stat.S_IMODE(status.st_mode))  # it has other names, and is copied
+        return fd
 
 
 def move(staging: Staging, target: Sibling | Wrapped, *, is_folder: bool) -> None:
@@ -429,6 +426,14 @@ def _open_new_folder(fds: Descriptors, directory: int, name: str) -> int:
     except PermissionError:
         os.chmod(name, stat.S_IRWXU, dir_fd=directory)  # the umask has taken the owner's own bits
         return fds.open(name, REAL_DIRECTORY, dir_fd=directory)
+
+
+def _is_still(fd: int, directory: Directory, name: str) -> bool:
+    """Say whether a staging name is still ours; one that cannot be looked at is tried, and stays if it cannot be removed."""
+    try:
+        return locks.is_named(fd, directory.fd, name)
+    except OSError:
+        return True
 
 
 def _remove_unopened(directory: Directory, name: str) -> Removal:

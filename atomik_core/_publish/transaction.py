@@ -24,6 +24,7 @@ from .staging import Unnamed, Wrapped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from functools import partial
     from typing import Any, Final, Literal, TypeAlias
 
     from .._os.levels import Sync
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 
     #: The entries in the order in which they are published, each with the publication that its user and the hooks see.
     Members: TypeAlias = dict[Entry, Any]
+else:
+    from _functools import partial  # functools itself takes longer to import than a publication
 
+
+#: How often a step that is interrupted again and again is begun again.
+_TRIES: Final = 9
 
 #: So many new folders of a group stay open until all are placed; of more only their birth is remembered.
 _MOST_OPEN: Final = 128
@@ -251,7 +257,8 @@ class Transaction:
             self._failed = entry.destination.path, error
         for batch in self._batches.values():
             batch.forget(entry)
-        self._discard({entry: publication}, error, (entry.close,))
+        members = {entry: publication}
+        self._discard(members, _opened(members), error, (), (entry.close,))
 
     # All of them.
 
@@ -262,9 +269,13 @@ class Transaction:
             BaseException: what went wrong; the error says what has become of finished work.
         """
         try:
+            self._fds.release_reserve()
             self._complete(members)
-            for batch in self._batches.values():
-                batch.sync()
+            try:
+                for batch in self._batches.values():
+                    batch.sync()
+            except OSError as error:
+                raise explain.at_destination(error, _name_all(members)) from error
             self._place(members)
             self._finish(members)
         except BaseException as error:
@@ -285,7 +296,9 @@ class Transaction:
 
     def _complete_extras(self, members: Members, entry: Entry, made_in: Wrapper) -> None:
         try:
-            for extra in self.adopt(made_in, entry.extras, entry.destination.path, entry):
+            for extra in self.adopt(
+                made_in, entry.extras, entry.destination.path, entry, overwrite=entry.options.overwrite
+            ):
                 members[extra] = None
                 self.complete(extra, None)
         except OSError as error:
@@ -293,7 +306,9 @@ class Transaction:
             made_in.keep(error)
             raise
 
-    def adopt(self, made_in: Wrapper, extras: Iterable[str], beside: str, entry: Entry) -> Iterator[Entry]:
+    def adopt(
+        self, made_in: Wrapper, extras: Iterable[str], beside: str, entry: Entry, *, overwrite: bool
+    ) -> Iterator[Entry]:
         """Make entries of what a program has made beside others; the hooks see only those others.
 
         Of a folder that is there already, one of each thing in it, as if the program had written there.
@@ -302,7 +317,8 @@ class Transaction:
             made_in: the staging folder.
             extras: the names in it.
             beside: the path of a destination, beside which they are to be.
-            entry: that destination, whose options they get.
+            entry: that destination, whose other options they get.
+            overwrite: whether they replace what is there.
 
         Raises:
             ExtrasError: one is an output, too.
@@ -310,10 +326,11 @@ class Transaction:
         """
         folder = os.path.dirname(beside.rstrip("/"))
         for name in sorted(extras):
-            yield from self._adopt(made_in, name, entry.destination.given_directory, os.path.join(folder, name), entry)
+            path = os.path.join(folder, name)
+            yield from self._adopt(made_in, name, entry.destination.given_directory, path, entry, overwrite)
 
     def _adopt(
-        self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry
+        self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry, overwrite: bool
     ) -> Iterator[Entry]:
         name = os.path.basename(inner)
         mode = os.stat(inner, dir_fd=made_in.fd, follow_symlinks=False).st_mode
@@ -321,7 +338,7 @@ class Transaction:
             os.chmod(inner, stat.S_IMODE(mode) | stat.S_IRWXU, dir_fd=made_in.fd)
             here = self._directories.open(name, dir_fd=place.fd, path=os.path.join(place.path, name))
             for each in sorted(os.listdir(os.path.join(made_in.path, inner))):
-                yield from self._adopt(made_in, f"{inner}/{each}", here, os.path.join(path, each), entry)
+                yield from self._adopt(made_in, f"{inner}/{each}", here, os.path.join(path, each), entry, overwrite)
             return
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
             import logging
@@ -330,7 +347,7 @@ class Transaction:
             return
         asked = entry.options
         options = Options(
-            overwrite=asked.overwrite,
+            overwrite=overwrite,
             sync=asked.sync,
             tmp_dir=asked.tmp_dir,
             parents=asked.parents,
@@ -500,22 +517,31 @@ class Transaction:
         Raises:
             BaseException: an interrupt that came meanwhile, if there is no `error` to note it.
         """
+        opened = _opened(members)
+        before = (self._fds.release_reserve,)
+        after = (self._remove_wrappers, self._directories.remove_created, self._fds.close_all, self._mark_aborted)
+        try:
+            self._discard(members, opened, error, before, after)
+        except BaseException:
+            if not self._aborted:  # interrupted between two of its steps
+                self._discard(members, opened, error, before, after)
+            raise
+
+    def _mark_aborted(self) -> None:
         self._aborted = True
-        self._discard(members, error, (self._remove_wrappers, self._directories.remove_created, self._fds.close_all))
 
     def _discard(
-        self, members: Members, error: BaseException | None, steps_after: Iterable[Callable[[], object]]
+        self,
+        members: Members,
+        opened: Members,
+        error: BaseException | None,
+        before: tuple[Callable[[], object], ...],
+        after: tuple[Callable[[], object], ...],
     ) -> None:
-        opened = {entry: publication for entry, publication in members.items() if entry.state == "open"}
         trouble: list[BaseException] = []
-        for entry in members:
-            entry.state = "discarded"
-        for entry in opened:
-            _ensure(trouble, entry.content.release)
-        for entry in reversed(opened):
-            _ensure(trouble, _remove_staged, entry)
-        for step in steps_after:
-            _ensure(trouble, step)
+        release = [entry.content.release for entry in opened]
+        remove = [partial(_remove_staged, entry) for entry in reversed(opened)]
+        _ensure_all(trouble, [*before, partial(_mark_discarded, members), *release, *remove, *after])
         if steps.watchers:
             for publication in opened.values():
                 _notify(trouble, publication, "discarded")
@@ -525,7 +551,7 @@ class Transaction:
         if error is not None:
             what = ", ".join(repr(entry.destination.path) for entry in members)
             for each in trouble:
-                error.add_note(f"atomik: while discarding {what}: {each}")
+                error.add_note(f"atomik: while discarding {what}: {str(each) or repr(each)}")
             return
         for each in trouble:
             if not isinstance(each, Exception) or hooks.is_strict():
@@ -580,6 +606,35 @@ def _ensure(trouble: list[BaseException], step: Callable[..., object], *argument
     _attempt(trouble, step, *arguments)
     if len(trouble) > before and not isinstance(trouble[-1], Exception):
         _attempt(trouble, step, *arguments)
+
+
+def _ensure_all(trouble: list[BaseException], jobs: list[Callable[[], object]]) -> None:
+    """Do every job, whatever goes wrong, each of which may be done twice: the one that an interrupt falls into is done again."""
+    left = jobs[::-1]
+    tries = 0
+    while left:
+        try:
+            while left:
+                try:
+                    left[-1]()
+                except Exception as error:  # noqa: BLE001 - the others have to be done, too
+                    trouble.append(error)
+                left.pop()
+                tries = 0
+        except BaseException as interrupt:  # noqa: BLE001 - the same
+            trouble.append(interrupt)
+            tries += 1
+            if tries > _TRIES:
+                left.pop()
+
+
+def _opened(members: Members) -> Members:
+    return {entry: publication for entry, publication in members.items() if entry.state == "open"}
+
+
+def _mark_discarded(members: Members) -> None:
+    for entry in members:
+        entry.state = "discarded"
 
 
 def _notify(trouble: list[BaseException], publication: object, step: Step) -> None:

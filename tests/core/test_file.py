@@ -267,3 +267,22 @@ def test_calls_of_the_foreign_atomik(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"bytes"
     assert os.listdir(tmp_path / "b") == ["one"]
     assert os.listdir(staging) == []
+
+
+def test_positions_of_the_foreign_atomik(tmp_path):
+    """`overwrite` and `tmp_dir` may be given by position, where 0.0.x has them; its mode values are understood."""
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    for text in ("old", "new"):
+        with atomik.file(tmp_path / "a", atomik.Mode("TEXT"), True, staging) as f:
+            f.write(text)
+            assert atomik.file(tmp_path / "c", atomik.Mode("BYTES")).kind == "file"
+        with atomik.folder(tmp_path / "b", True, staging) as d:
+            (d / text).write_text(text)
+
+    assert atomik.Mode("BYTES") is atomik.Mode.BYTES
+    with pytest.raises(ValueError, match="'BOTH' is not a valid Mode"):
+        atomik.Mode("BOTH")
+    assert (tmp_path / "a").read_text() == "new"
+    assert os.listdir(tmp_path / "b") == ["new"]
+    assert os.listdir(staging) == []

@@ -201,11 +201,13 @@ def test_path_with_a_link_made(tmp_path, target):
 
 
 def test_path_with_a_slash_wants_a_folder(tmp_path):
-    """A destination that ends with a slash is a folder: a file made there is an error, and not published."""
-    with pytest.raises(NotADirectoryError, match="slash"), atomik.path(f"{tmp_path}/a/") as p:
+    """A destination that ends with a slash is a folder: a file made there is an error, not published, and kept."""
+    with pytest.raises(NotADirectoryError, match=r"slash.*everything is kept in"), atomik.path(f"{tmp_path}/a/") as p:
         p.write_text("all")
 
-    assert os.listdir(tmp_path) == []
+    (kept,) = os.listdir(tmp_path)
+    assert (tmp_path / kept / "a").read_text() == "all"
+    atomik.remove(tmp_path / kept)
 
 
 def test_staged_folder_removed(tmp_path):

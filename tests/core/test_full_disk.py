@@ -64,13 +64,18 @@ def test_failing_close(disk, old, mode):
 
 @pytest.mark.parametrize("mode", ["wb", "w", "w+b"])
 def test_failing_close_that_is_swallowed(disk, old, mode):
-    """Who swallows the error of a failing `close()` gets it again at the end of the block, not half a file."""
-    with filler(disk), pytest.raises(OSError) as caught, atomik.file(old, mode, overwrite=True) as f:
+    """Who swallows the error of a failing `close()` gets another at the end of the block, not half a file."""
+    with (
+        filler(disk),
+        pytest.raises(OSError, match="its error was caught") as caught,
+        atomik.file(old, mode, overwrite=True) as f,
+    ):
         f.write("x" if mode == "w" else b"x")
         with contextlib.suppress(OSError):
             f.close()
 
-    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.errno == errno.EIO
+    assert caught.value.filename == str(old)
 
 
 @pytest.mark.parametrize("mode", ["wb", "w"])
@@ -80,12 +85,12 @@ def test_failing_write_that_is_swallowed(disk, old, mode):
     """
     data = "x" * MEGABYTE if mode == "w" else b"x" * MEGABYTE
 
-    with pytest.raises(OSError) as caught, atomik.file(old, mode, overwrite=True) as f:
+    with pytest.raises(OSError, match="its error was caught") as caught, atomik.file(old, mode, overwrite=True) as f:
         with filler(disk), contextlib.suppress(OSError):
             f.write(data)
         f.write(data[:10])
 
-    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.errno == errno.EIO
 
 
 def test_full_in_a_folder(disk, shape):

@@ -26,6 +26,16 @@ for shape in (shapes.FILE, shapes.FOLDER, shapes.PATH_TO_FILE, shapes.PATH_TO_FO
         shape.publish(shapes.Path("warm" + str(id(shape))), text, overwrite=True)
 """
 
+STATE = """
+from core import shapes
+publication = shapes.{name}.call(shapes.Path("a"), overwrite={overwrite})
+try:
+    with publication as handle:
+        shapes.{name}.fill(handle, "new")
+finally:
+    say(publication.state)
+"""
+
 
 @pytest.fixture(scope="module")
 def traced():
@@ -37,12 +47,12 @@ def traced():
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", ["FILE", "FOLDER", "PATH_TO_FILE", "PATH_TO_FOLDER"])
 def test_after_each_call(tmp_path, traced, name, overwrite):
-    """Interrupted right after any of its system calls, a publication is not or all done, and leaves nothing at all.
+    """Interrupted right after any of its system calls, a publication is not or all done, says which, and leaves nothing at all.
 
     But the old version of a folder, if it comes after publication and before the removal: that `clean` removes.
     """
     shape = getattr(shapes, name)
-    source = f"shapes.{name}.publish(shapes.Path('a'), 'new', overwrite={overwrite})"
+    source = STATE.format(name=name, overwrite=overwrite)
     numbers = iter(range(1000))
 
     def fresh():
@@ -52,14 +62,15 @@ def test_after_each_call(tmp_path, traced, name, overwrite):
             shape.lay(directory / "a", "old")
         return directory
 
-    for call in traced.calls(f"from core import shapes\n{source}", fresh()):
+    for call in traced.calls(source, fresh()):
         directory = fresh()
-        outcome = traced.signalled_at(call, signal.SIGINT, f"from core import shapes\n{source}", directory)
+        outcome = traced.signalled_at(call, signal.SIGINT, source, directory)
 
         assert outcome.raised is not None, call
         assert outcome.raised.types[0] == "KeyboardInterrupt", call
         found = shape.read(directory / "a")
         assert found in {"new", "old" if overwrite else None}, call
+        assert ("published" in outcome.said) == (found == "new"), call
         assert outcome.leaked == (), call
         if shape.is_folder and overwrite and found == "new":
             atomik.clean(directory)

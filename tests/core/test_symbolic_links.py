@@ -8,6 +8,8 @@ import pytest
 
 import atomik
 from core.shapes import FILE, FOLDER
+from support.needs import require
+from support.processes import NOBODY, run
 
 
 def test_any_link_counts(tmp_path, shape):
@@ -152,3 +154,53 @@ def test_links_on_the_way(tmp_path, shape):
     shape.publish(tmp_path / "link" / "a", "new")
 
     assert shape.read(tmp_path / "real" / "a") == "new"
+
+
+FOLLOW = """
+import sys
+import atomik
+try:
+    with atomik.file(sys.argv[1], overwrite=True):
+        print("the block began")
+except PermissionError as error:
+    print(error.filename)
+"""
+
+
+@pytest.mark.system
+def test_a_link_that_the_kernel_does_not_follow(mounts):
+    """Somebody else's link in a sticky directory is not followed (fs.protected_symlinks), as open() does not."""
+    with open("/proc/sys/fs/protected_symlinks") as setting:
+        require(setting.read().strip() == "1", "needs fs.protected_symlinks=1")
+    folder = mounts("ext4")
+    folder.chmod(0o1777)
+    (folder / "own").mkdir()
+    (folder / "own").chmod(0o777)
+    (folder / "own" / "a").write_text("old")
+    os.chown(folder / "own" / "a", NOBODY, NOBODY)
+    (folder / "link").symlink_to("own/a")
+    os.chown(folder / "link", 1234, 1234, follow_symlinks=False)
+
+    done = run(FOLLOW, folder / "link", user=NOBODY)
+
+    assert done.out.strip() == str(folder / "link"), done
+    assert (folder / "own" / "a").read_text() == "old"
+
+
+def test_a_link_that_is_refused(tmp_path, monkeypatch):
+    """Whatever keeps the kernel from following a link is final: it is not followed by hand instead."""
+    (tmp_path / "b").write_text("old")
+    (tmp_path / "a").symlink_to("b")
+    real = os.stat
+
+    def stat(path, *rest, follow_symlinks=True, **named):
+        if path == "a" and follow_symlinks:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, follow_symlinks=follow_symlinks, **named)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(PermissionError), atomik.file(tmp_path / "a", overwrite=True):
+        pytest.fail("the block began")
+    monkeypatch.undo()
+
+    assert (tmp_path / "b").read_text() == "old"

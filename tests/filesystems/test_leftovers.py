@@ -360,3 +360,77 @@ def test_what_cannot_be_removed_yet(mounts, over_the_network):
     command("chattr", "-i", left.path / "immutable")
     assert len(atomik.clean(folder)) == 1
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o200, 0o400])
+def test_a_file_without_permission(mounts, mode):
+    """A leftover file that its owner may not read is theirs to remove; one that is alive keeps its mode."""
+    folder = mounts("ext4")
+    folder.chmod(0o777)
+    left = folder / names.staging_name()
+    left.write_text("complete")
+    os.chown(left, NOBODY, NOBODY)
+    left.chmod(mode)
+
+    with held(left):
+        done = run(CLEAN, folder, user=NOBODY)
+        assert done.out.strip() == f'[["{left}"], []]', done
+        assert left.stat().st_mode & 0o7777 == mode
+    done = run(CLEAN, folder, user=NOBODY)
+
+    assert done.out.strip() == f'[["{left}"], ["{left}"]]', done
+    assert os.listdir(folder) == []
+
+
+REMOVE = """
+import sys
+import atomik
+try:
+    atomik.remove(sys.argv[1])
+except atomik.LeftoverError as error:
+    print(error.filename, error.strerror)
+"""
+
+
+@pytest.mark.leaves_litter
+def test_remove_says_what_stays(mounts):
+    """`remove` that cannot delete everything says so, and where the rest is; the name is gone."""
+    folder = mounts("ext4")
+    folder.chmod(0o777)
+    (folder / "a" / "theirs").mkdir(parents=True)
+    (folder / "a" / "theirs" / "x").write_text("root's")
+    os.chown(folder / "a", NOBODY, NOBODY)
+
+    done = run(REMOVE, folder / "a", user=NOBODY)
+
+    (left,) = folder.iterdir()
+    assert left.name.startswith(".atomik-")
+    assert done.out.startswith(f"{folder / 'a'} "), done
+    assert str(left) in done.out
+    assert (left / "theirs" / "x").read_text() == "root's"
+
+
+LOGGED = """
+import logging, sys
+import atomik
+logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
+with atomik.folder(sys.argv[1], overwrite=True) as d:
+    (d / "new").touch()
+"""
+
+
+@pytest.mark.leaves_litter
+def test_old_version_that_stays_is_logged(mounts):
+    """An old version of which something cannot be deleted is logged, with its path; the publication took place."""
+    folder = mounts("ext4")
+    folder.chmod(0o777)
+    (folder / "a" / "theirs").mkdir(parents=True)
+    (folder / "a" / "theirs" / "x").write_text("root's")
+    os.chown(folder / "a", NOBODY, NOBODY)
+
+    done = run(LOGGED, folder / "a", user=NOBODY)
+
+    (left,) = [path for path in folder.iterdir() if path.name != "a"]
+    assert done.out.startswith("WARNING "), done
+    assert str(left) in done.out
+    assert os.listdir(folder / "a") == ["new"]

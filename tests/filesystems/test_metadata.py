@@ -350,3 +350,21 @@ sys.stdin.read()
 
     assert len(atomik.clean(folder)) == 1
     assert FOLDER.read(folder / "a") == "new"
+
+
+@pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["FILE", "PATH_TO_FILE"])
+def test_capabilities_where_the_owner_is_not_kept(mounts, monkeypatch, shape):
+    """Capabilities are given only with the owner that they were given to, even by who may give them."""
+    folder = mounts("ext4")
+    (folder / "a").write_text("old")
+    os.chown(folder / "a", NOBODY, NOBODY)
+    os.setxattr(folder / "a", "security.capability", CAPABILITY)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    shape.publish(folder / "a", "new", overwrite=True)
+
+    assert (folder / "a").read_text() == "new"
+    assert "security.capability" not in os.listxattr(folder / "a")

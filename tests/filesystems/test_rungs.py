@@ -278,6 +278,28 @@ def test_a_link_that_was_made_though_it_failed(mounts, monkeypatch, kind):
     assert os.listdir(folder) == ["a"]
 
 
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
+def test_a_rename_that_took_place_though_it_failed(mounts, monkeypatch, kind):
+    """NFS may repeat a rename whose answer was lost: ENOENT then, though the file is ours. It counts as published."""
+    folder = mounts(kind)
+    (folder / "a").write_text("old")
+    rename = os.rename
+
+    def rename_and_fail(*arguments, **options):
+        rename(*arguments, **options)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    publication = atomik.path(folder / "a", overwrite=True)
+    with publication as p:
+        p.write_text("new")
+        monkeypatch.setattr(os, "rename", rename_and_fail)
+
+    monkeypatch.undo()
+    assert publication.state == "published"
+    assert (folder / "a").read_text() == "new"
+    assert os.listdir(folder) == ["a"]
+
+
 @pytest.mark.parametrize("shape", [FOLDER, PATH_TO_FOLDER], ids=["folder", "path-folder"])
 @pytest.mark.parametrize(
     "lay", [FILE.lay, FOLDER.lay, lambda path, _: path.symlink_to("nowhere")], ids=["file", "folder", "link"]

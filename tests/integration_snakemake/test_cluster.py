@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from integration_snakemake.whole import RULES, Reader, look
-from integration_snakemake.workflows import Workflow
-from support.needs import need_tool, require
+from integration_snakemake.workflows import Workflow, need_package
+from support.needs import need_tool
 from support.watch import litter
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -74,7 +74,7 @@ def wait_for_staging(flow: Workflow) -> None:
 def test_jobs_and_the_main_process_are_killed_and_no_output_is_ever_partial(workflow):
     """A killed job is submitted again; after the main process was killed, its jobs end alone, and a new run completes."""
     need_tool("setsid")
-    require(_has_plugin(), "needs snakemake-executor-plugin-cluster-generic, which is not installed")
+    need_package("snakemake_executor_plugin_cluster_generic")
     workflow.write(RULES.replace("sleep 0.02", "sleep 0.1"))
     for name, text in (("submit", SUBMIT), ("status", STATUS)):
         workflow.write(text, name).chmod(0o755)
@@ -120,9 +120,3 @@ def wait_for_jobs(flow: Workflow) -> None:
     while running(flow):
         assert time.monotonic() < deadline, "a job does not end"
         time.sleep(0.1)
-
-
-def _has_plugin() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("snakemake_executor_plugin_cluster_generic") is not None

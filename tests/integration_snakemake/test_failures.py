@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 
 import pytest
 
@@ -176,3 +179,64 @@ def test_a_rule_that_writes_behind_our_back_is_told_of(workflow):
     assert "1\n" == (workflow / "direct/a.1").read_text()
     assert "2\n" == (workflow / "direct/a.2").read_text()
     assert not (workflow / "half/b").exists()
+
+
+def test_a_job_that_ends_after_an_interrupt_is_complete(workflow):
+    """What a job has published while Snakemake waited for its end is neither asked about nor made again."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule all:
+            input: "shell", "run"
+
+        rule shell:
+            output: atomic("shell")
+            shell: "echo x > shell.started; sleep 2; echo x > {output}"
+
+        rule run:
+            output: atomic("run")
+            run:
+                import time
+                open("run.started", "w").close()
+                time.sleep(2)
+                open(output[0], "w").close()
+    """)
+    process = workflow.start()
+    deadline = time.monotonic() + 120
+    while not ((workflow / "shell.started").exists() and (workflow / "run.started").exists()):
+        assert time.monotonic() < deadline, "the jobs have not started"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=240)
+    assert 1 == process.returncode, out
+    assert (workflow / "shell").exists()
+    assert (workflow / "run").exists()
+
+    out = workflow.run().out
+
+    assert "Old but whole" not in out
+    assert "Nothing to be done" in out
+
+
+@pytest.mark.leaves_litter
+def test_the_file_that_is_locked_on_a_network_is_no_work_of_the_jobs(workflow):
+    """Where staging folders hold a file to lock (NFS), it is not kept for a result, and an output may bear any name."""
+    workflow.write("""
+        from atomik_core._os.filesystems import Filesystem
+        from snakemake_atomik import atomic
+
+        Filesystem.lock_scope = property(lambda self: "files")
+
+        rule nothing:
+            output: atomic("nothing")
+            shell: "echo {output} > log; exit 1"
+
+        rule names:
+            output: atomic("lock"), atomic(".atomik-lock")
+            shell: "echo 1 > {output[0]}; echo 2 > {output[1]}"
+    """)
+    out = workflow.run("--keep-incomplete", "nothing", fails=True).out
+    assert "is kept in" not in out
+    assert [] == workflow.staged()
+    workflow.run("lock")
+    assert ["1\n", "2\n"] == [(workflow / name).read_text() for name in ("lock", ".atomik-lock")]

@@ -34,7 +34,7 @@ RULES = """
             "index/i.1", "index/i.2", "outputs/parts", "outputs/protected", "outputs/touched",
             "outputs/touched_folder", "outputs/ensured", "outputs/wild.x", "outputs/wild.y", "outputs/piped",
             "outputs/served", "outputs/summary", "outputs/nested/inner/file", "outputs/linked", "outputs/relative",
-            "shadows/minimal", "shadows/shallow", "shadows/parts", "shadows/by_name", "again/retried", "again/measured",
+            "shadows/minimal", "shadows/shallow", "shadows/parts", "shadows/by_name", "again/measured",
 
     rule shell:
         output: a("kinds/shell"), second=a("kinds/second")
@@ -217,12 +217,15 @@ def test_each_kind_of_rule_and_output_is_staged_published_and_found_up_to_date(k
     assert "by its own name\n" == text("shadows/by_name")
     assert not (flow / "shadows/minimal").is_symlink()
     assert not (flow / "junk").exists()
-    assert 1 == text("again/retried").count("\n")
-    assert text("again/retried").startswith(f"2 {STAGED}")
     assert 3 == text("again/benchmark").count("\n")
     assert [] == flow.staged()
 
     assert "Nothing to be done" in flow.run().out
+
+    # By itself: Snakemake loses a restarted job when a checkpoint is evaluated meanwhile.
+    flow.run("again/retried")
+    assert 1 == text("again/retried").count("\n")
+    assert text("again/retried").startswith(f"2 {STAGED}")
 
     # By itself: Snakemake may forget temporary files in a workflow with a checkpoint, be they atomic or not.
     flow.run("outputs/consumed")

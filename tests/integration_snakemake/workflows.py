@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support.environments import Environment, wheels
 from support.needs import require
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +46,6 @@ class Workflow:
             "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
             "XDG_CACHE_HOME": str(cache or path / "cache"),
         }
-        if version != NEWEST:  # whose environment has nothing but Snakemake
-            self._environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "integrations" / "snakemake")))
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -57,10 +57,14 @@ class Workflow:
         file.write_text(textwrap.dedent(text))
         return file
 
-    def start(self, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
-        """Start Snakemake, as the leader of a process group of its own."""
+    def start(
+        self, *arguments: str | Path, cwd: Path | None = None, program: str | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start Snakemake, or a Python file of the workflow that does, as the leader of a process group of its own."""
+        command = ["-m", "snakemake"] if program is None else [program]
         process = subprocess.Popen(
-            [self._python, "-m", "snakemake", "--cores", "2", "--nocolor", *arguments],
+            # What runs the tests in the background may have Ctrl-C ignored, and a child would inherit that.
+            ["env", "--default-signal=INT", self._python, *command, "--cores", "2", "--nocolor", *arguments],
             cwd=cwd or self.path,
             env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -72,9 +76,16 @@ class Workflow:
         self.running.append(process)
         return process
 
-    def run(self, *arguments: str | Path, fails: bool = False, cwd: Path | None = None, **environment: str) -> Done:
+    def run(
+        self,
+        *arguments: str | Path,
+        fails: bool = False,
+        cwd: Path | None = None,
+        program: str | None = None,
+        **environment: str,
+    ) -> Done:
         """Run Snakemake to its end, which is failure if that is expected."""
-        process = self.start(*arguments, cwd=cwd, **environment)
+        process = self.start(*arguments, cwd=cwd, program=program, **environment)
         out, _ = process.communicate(timeout=PATIENCE)
         assert (process.returncode != 0) == fails, out
         return Done(process.returncode, out)
@@ -103,16 +114,20 @@ class Workflow:
         return sorted(staging.iterdir()) if staging.is_dir() else []
 
 
+def need_package(name: str) -> None:
+    """Go on only if this package of a plugin is installed."""
+    __tracebackhide__ = True
+    require(importlib.util.find_spec(name) is not None, f"needs {name.replace('_', '-')}, which is not installed")
+
+
 def python_of(version: str, pythons: dict[str, Path], factory: pytest.TempPathFactory) -> Path:
     """Find the Python with this Snakemake; an old one is installed when it is first asked for."""
     if version not in pythons:
         # The oldest Python that is promised: the oldest Snakemake's dependencies know no newer ones.
-        base = shutil.which("python3.11") or sys.executable
-        folder = factory.mktemp(f"snakemake-{version}") / "venv"
-        subprocess.run([base, "-m", "venv", folder], check=True)
-        packages = [f"snakemake=={version}.*", "pluggy"]
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run([*pip, *packages], capture_output=True, text=True)
-        require(done.returncode == 0, f"needs snakemake {version}, which could not be installed: {done.stderr[-500:]}")
-        pythons[version] = folder / "bin" / "python"
+        environment = Environment(
+            factory.mktemp(f"snakemake-{version}") / "venv", shutil.which("python3.11") or sys.executable
+        )
+        environment.pip("install", "--quiet", f"snakemake=={version}.*", "click", "pluggy")
+        environment.pip("install", "--quiet", "--no-deps", *wheels(ROOT, ROOT / "integrations" / "snakemake"))
+        pythons[version] = environment.python
     return pythons[version]

@@ -176,10 +176,11 @@ if not _IN_GUEST:
     _LABORATORY = pytest.StashKey[_Laboratory]()
 
     def pytest_itemcollected(item: pytest.Item) -> None:
-        """Have a quick test be quick on one kernel, as one user."""
+        """Have a quick test be quick on one kernel, as one user, on one NFS."""
         if not isinstance(item, pytest.Function) or item.get_closest_marker("quick") is None:
             return
-        if (item.callspec.params["kernel"], item.callspec.params["user"]) != ("6.1", "user"):
+        asked = item.callspec.params
+        if (asked["kernel"], asked["user"]) != ("6.1", "user") or asked["place"] == "nfs3":
             item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "quick"]
 
     @pytest.hookimpl(trylast=True)

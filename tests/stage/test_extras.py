@@ -147,17 +147,22 @@ def test_published_in_a_group(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["x", "x.idx"]
 
 
-@pytest.mark.parametrize("call", ["stage", "path"])
-def test_nothing_is_overwritten_unasked(tmp_path, call):
-    """Without overwriting, an extra that exists is an error; it stays, and everything is kept."""
+def test_a_stage_replaces_extras_as_a_direct_run_would_have(tmp_path):
+    """An extra that exists is replaced though no output may be: nobody could have told the program not to."""
+    (tmp_path / "x.idx").write_text("old")
+    with atomik.stage([tmp_path / "x"], overwrite=False) as out:
+        _fill(out[0].parent, "x", "x.idx")
+
+    assert sorted(os.listdir(tmp_path)) == ["x", "x.idx"]
+    assert (tmp_path / "x.idx").read_text() != "old"
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    """With `path`, and without overwriting, an extra that exists is an error; it stays, and everything is kept."""
     (tmp_path / "x.idx").write_text("old")
     with pytest.raises(atomik.FileAlreadyExistsError, match=r"kept") as caught:
-        if call == "stage":
-            with atomik.stage([tmp_path / "x"], overwrite=False) as out:
-                _fill(out[0].parent, "x", "x.idx")
-        else:
-            with atomik.path(tmp_path / "x", extras="publish") as path:
-                _fill(path.parent, "x", "x.idx")
+        with atomik.path(tmp_path / "x", extras="publish") as path:
+            _fill(path.parent, "x", "x.idx")
 
     assert caught.value.destination == str(tmp_path / "x.idx")
     assert (tmp_path / "x.idx").read_text() == "old"

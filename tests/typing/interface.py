@@ -69,11 +69,14 @@ def paths(path: Path) -> None:
 
 
 def options(path: Path) -> None:
-    """Options are named, and have their types."""
+    """Options are named, but the two of 0.0.x, and have their types."""
     level: atomik.Sync = "normal"
     atomik.file(path, overwrite=True, sync=level, tmp_dir=None, parents=True, permissions=0o644, follow_symlinks=False)
     atomik.folder(path, sync="fast")  # type: ignore[arg-type]
-    atomik.folder(path, True)  # type: ignore[call-arg]
+    atomik.file(path, "w", True, "tmp")
+    atomik.folder(path, True, path)
+    atomik.folder(path, True, path, "off")  # type: ignore[call-arg]
+    atomik.path(path, True)  # type: ignore[call-arg]
     atomik.path(path, permissions="rw")  # type: ignore[arg-type]
     atomik.file(path, no_such=True)  # type: ignore[call-overload]
 

@@ -88,7 +88,8 @@ class AtomicTmp(os.PathLike[str]):
 
     def __getattr__(self, name: str) -> Any:
         """Be used like the path in everything else, too: ``atomic_tmp.iterdir()``, ``atomic_tmp.name``."""
-        if name.startswith("_") or name == "path" or not hasattr(Path, name):
+        # By `with_segments` pathlib takes an object for one of its own, whose private attributes it may use (Python 3.14).
+        if name.startswith("_") or name in {"path", "with_segments"} or not hasattr(Path, name):
             msg = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=self)
         return getattr(self.path, name)

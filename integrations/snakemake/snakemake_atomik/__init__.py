@@ -13,12 +13,12 @@ The names are imported when they are first used: Atomik looks for integrations w
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from ._explicit import outputs as outputs
-    from ._flag import atomic as atomic
-    from ._settings import configure as configure
+    from ._atomic import atomic as atomic
+    from ._configure import configure as configure
+    from ._outputs import outputs as outputs
 else:
     #: The module that each public name comes from.
-    _HOMES = {"atomic": "_flag", "configure": "_settings", "outputs": "_explicit"}
+    _HOMES = {"atomic": "_atomic", "configure": "_configure", "outputs": "_outputs"}
     __all__ = ["atomic", "configure", "outputs"]
 
     def __getattr__(name: str) -> object:

@@ -21,9 +21,7 @@ from ._staging import Staged
 
 def exists(staged: Staged, others: Sequence[Staged]) -> bool:
     """Say whether something stands at a staged path that will still be something when it is published."""
-    if os.path.islink(staged.path):
-        return _links.points_to_something(staged, others)
-    return os.path.exists(staged.path)
+    return os.path.exists(_links.seen_at_destination(staged, others))
 
 
 def missing(staged: Staged) -> str:
@@ -51,7 +49,9 @@ def refuse_wrong_kind(rule: Any, wildcards: Any, outputs: Sequence[Staged]) -> N
     Raises:
         ImproperOutputException: so it is.
     """
-    wrong = [staged for staged in outputs if staged.folder != os.path.isdir(staged.path)]
+    wrong = [
+        staged for staged in outputs if staged.folder != os.path.isdir(_links.seen_at_destination(staged, outputs))
+    ]
     if wrong:
         # The exception looks for attributes that only Snakemake's own paths have.
         output, affected = ([IOFile(staged.output, rule=rule) for staged in some] for some in (outputs, wrong))
@@ -75,7 +75,8 @@ def refuse_not_ensured(rule: Any, wildcards: Any, patterns: Mapping[str, Any], o
         if not is_flagged(pattern, "ensure"):
             continue
         ensured = get_flag_value(pattern, "ensure")
-        if ensured["non_empty"] and os.path.getsize(staged.path) == 0:
+        path = _links.seen_at_destination(staged, outputs)
+        if ensured["non_empty"] and os.path.getsize(path) == 0:
             msg = (
                 "Detected unexpected empty output files, which are not published. Something went wrong in the rule "
                 f"without an error being reported:\n{staged.output}"
@@ -86,7 +87,7 @@ def refuse_not_ensured(rule: Any, wildcards: Any, patterns: Mapping[str, Any], o
         wanted = ensured.get("checksum") or ensured.get("sha256")
         if callable(wanted):
             wanted = wanted(wildcards)
-        if wanted is not None and _checksum(staged.path, algorithm) != wanted:
+        if wanted is not None and _checksum(path, algorithm) != wanted:
             msg = (
                 "Output files have checksums that differ from the expected ones defined in the workflow, and are not "
                 f"published:\n{staged.output}"

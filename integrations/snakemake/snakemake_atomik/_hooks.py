@@ -4,16 +4,21 @@ Snakemake has no official hook around a job. Every kind of rule runs through `ru
 job, on a cluster's node, too; the other functions wrapped here are those that would remove an old output before there is a
 new one, or would take it for the new one. Each is looked at before it is wrapped: its parameters by name, and whether those
 that call it still do. Seen alike in Snakemake 8.20 to 9.27.
+
+Other packages wrap functions, too, so what is found there does not say whether ours is in place. After each job it is
+looked at whether its outputs went through the stage.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from itertools import chain
+from pathlib import Path
 from types import CodeType
 from typing import Any, Final, TypeAlias
 
@@ -21,21 +26,21 @@ import snakemake  # type: ignore[import-untyped]
 from snakemake import api as _api  # noqa: F401 - first: whatever else comes first ends in an import circle
 from snakemake import persistence
 from snakemake.dag import DAG  # type: ignore[import-untyped]
-from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
+from snakemake.exceptions import RuleException, WorkflowError  # type: ignore[import-untyped]
 from snakemake.executors import local  # type: ignore[import-untyped]
-from snakemake.io import is_flagged  # type: ignore[import-untyped]
+from snakemake.io import flag, is_flagged  # type: ignore[import-untyped]
 from snakemake.jobs import GroupJob, Job  # type: ignore[import-untyped]
 from snakemake.logging import logger  # type: ignore[import-untyped]
+from snakemake.rules import Rule  # type: ignore[import-untyped]
+from snakemake.spawn_jobs import SpawnedJobArgsFactory  # type: ignore[import-untyped]
+from snakemake_interface_executor_plugins.executors.real import RealExecutor  # type: ignore[import-untyped]
 
-from . import _job
-from ._flag import is_atomic
-from ._settings import current
+from . import _direct, _job, _settings, _supported
+from ._flag import FLAG, is_atomic
 from ._sweep import sweep
 
-KNOWN: Final = "8.20 to 9.27"
-
 #: The parameters of `run_wrapper` that are used here.
-_CALL: Final = ("job_rule", "output", "wildcards", "shadow_dir", "jobid", "edit_notebook")
+_CALL: Final = ("job_rule", "output", "wildcards", "log", "benchmark", "shadow_dir", "jobid", "edit_notebook")
 
 Wrapper: TypeAlias = "Callable[[Callable[..., Any], inspect.BoundArguments], Any]"
 
@@ -43,28 +48,41 @@ Wrapper: TypeAlias = "Callable[[Callable[..., Any], inspect.BoundArguments], Any
 _unchanged: ContextVar[frozenset[str]] = ContextVar("_unchanged", default=frozenset())
 
 
-class View:
+#: The jobs of this process that run in a Snakemake of their own, which looks at their outputs itself; by their numbers.
+_spawned: set[Any] = set()
+
+#: The jobs of this process that have been prepared and not yet postprocessed, by their numbers.
+_running: dict[Any, Any] = {}
+
+_installed = False
+
+
+class Proxy:
     """Something of Snakemake's, seen with other values for some of its attributes."""
 
-    def __init__(self, of: Any, **instead: Any) -> None:
-        self._of = of
-        self.__dict__.update(instead)
+    def __init__(self, target: Any, **overrides: Any) -> None:
+        self._target = target
+        self.__dict__.update(overrides)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._of, name)
+        return getattr(self._target, name)
 
     def __str__(self) -> str:
-        return str(self._of)
+        return str(self._target)
 
 
 def install() -> None:
-    """Wrap what has to be wrapped, once in a process.
+    """Wrap what has to be wrapped, once in a process; whatever others have wrapped stays wrapped by them.
 
     Raises:
-        WorkflowError: something is not as it is known here.
+        WorkflowError: this Snakemake is not supported, or something is not as it is known here.
     """
-    if hasattr(local.run_wrapper, "__wrapped__"):
+    global _installed  # noqa: PLW0603 - the functions of a process are wrapped once
+    if _installed:
         return
+    if not _supported.supports(snakemake.__version__):
+        what = "this version has not been tried"
+        raise _unknown(what)
     # What is wrapped; by what; the parameters that this needs; whether it is a coroutine; who has to call it.
     wrappings: list[tuple[Any, str, Wrapper, tuple[str, ...], bool, Callable[..., Any]]] = [
         (local, "run_wrapper", _run_wrapper, _CALL, False, local.Executor.run_single_job),
@@ -72,6 +90,9 @@ def install() -> None:
         (Job, "cleanup", _cleanup, ("self",), True, Job.postprocess),
         (Job, "postprocess", _postprocess, ("self", "error"), True, GroupJob.postprocess),
         (DAG, "check_incomplete", _check_incomplete, ("self",), True, DAG.init),
+        (Rule, "_set_inoutput_item", _set_inoutput_item, ("self", "item", "output"), False, Rule.set_output),
+        (RealExecutor, "format_job_exec", _format_job_exec, ("self", "job"), False, local.Executor.spawn_job),
+        (SpawnedJobArgsFactory, "general_args", _general_args, ("self",), False, RealExecutor.format_job_exec),
     ]
     for owner, name, _, parameters, is_coroutine, caller in wrappings:
         _check(owner, name, parameters, caller, is_coroutine=is_coroutine)
@@ -81,6 +102,10 @@ def install() -> None:
     for owner in vars(persistence).values():
         if inspect.isclass(owner) and "restore_output" in vars(owner):
             _wrap(owner, "restore_output", _restore_output)
+    # Without it, a job that ends after an interrupt is run once more, and nothing is lost.
+    if inspect.isfunction(getattr(local.Executor, "cancel", None)):
+        _wrap(local.Executor, "cancel", _cancel)
+    _installed = True
 
 
 def _check(owner: Any, name: str, parameters: Iterable[str], caller: Callable[..., Any], *, is_coroutine: bool) -> None:
@@ -97,11 +122,17 @@ def _check(owner: Any, name: str, parameters: Iterable[str], caller: Callable[..
         what = f"{caller.__qualname__} does not call {place} any more"
     else:
         return
+    raise _unknown(what)
+
+
+def _unknown(what: str) -> Exception:
     msg = (
         f"snakemake-atomik does not know this Snakemake, {snakemake.__version__}: {what}. atomic() would not keep its "
-        f"promise. It knows {KNOWN}: install one of these, or a newer snakemake-atomik; or take atomic() out."
+        f"promise. It knows {_supported.requirement()}: install such a version, or a newer snakemake-atomik; or take "
+        "atomic() out."
     )
-    raise WorkflowError(msg)
+    error: Exception = WorkflowError(msg)
+    return error
 
 
 def _names(code: CodeType) -> set[str]:
@@ -140,8 +171,12 @@ def _run_wrapper(original: Callable[..., Any], bound: inspect.BoundArguments) ->
         shadow_dir=arguments["shadow_dir"],
     )
 
-    def rule(outputs: Any) -> None:
-        arguments["output"] = outputs
+    def rule(rename: Callable[[str], str]) -> None:
+        for name in ("output", "log"):
+            paths = arguments[name]
+            arguments[name] = type(paths)(toclone=paths, custom_map=lambda path: rename(str(path)))
+        if arguments["benchmark"] is not None:
+            arguments["benchmark"] = rename(arguments["benchmark"])
         original(*bound.args, **bound.kwargs)
 
     _job.run(call, rule)
@@ -150,19 +185,25 @@ def _run_wrapper(original: Callable[..., Any], bound: inspect.BoundArguments) ->
 async def _remove_existing_output(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
     """Leave old versions where they are until there are new ones, unless these could not take their place."""
     job = bound.arguments["self"]
+    _running[job.jobid] = job
     pairs = [
         (output, pattern)
         for output, pattern in zip(job.output, job.rule.output, strict=True)
-        if not _is_replaced(job, output)
+        if not _is_replaced(job, output, pattern)
     ]
-    rule = View(job.rule, output=[pattern for _, pattern in pairs])
-    bound.arguments["self"] = View(job, rule=rule, output=[output for output, _ in pairs])
+    rule = Proxy(job.rule, output=[pattern for _, pattern in pairs])
+    removed = [output for output, _ in pairs]
+    folders = tuple(f"{output}/" for output in job.output if is_flagged(output, "directory") and output not in removed)
+    logs = [log for log in job.log if not log.startswith(folders)]  # an old one belongs to the old directory
+    bound.arguments["self"] = Proxy(job, rule=rule, output=removed, log=logs)
     await original(*bound.args, **bound.kwargs)
 
 
-def _is_replaced(job: Any, output: Any) -> bool:
+def _is_replaced(job: Any, output: Any, pattern: Any) -> bool:
     """Say whether what stands at an output will be replaced by what its job publishes."""
     if not is_atomic(output) or _is_cached(job) or job.dag.workflow.execution_settings.edit_notebook:
+        return False
+    if _direct.reason(job.rule, pattern) or _direct.Notes(job.dag.workflow.persistence).has(job.rule, str(output)):
         return False
     if is_flagged(output, "directory"):
         return os.path.isdir(output) and not os.path.islink(output)
@@ -178,21 +219,29 @@ def _is_cached(job: Any) -> bool:
 async def _cleanup(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
     """After a failure, leave what was there before: it is whole. What the job wrote to directly is not."""
     job = bound.arguments["self"]
-    bound.arguments["self"] = View(job, output=[output for output in job.output if not _is_whole(output)])
+    whole = _whole(job)
+    bound.arguments["self"] = Proxy(job, output=[output for output in job.output if output not in whole])
     await original(*bound.args, **bound.kwargs)
 
 
-def _is_whole(output: Any) -> bool:
-    return is_atomic(output) and os.path.abspath(output) not in _job.tainted
+def _whole(job: Any) -> list[Any]:
+    """Return the outputs of a job at which nothing can be but what is whole."""
+    return [
+        output
+        for output, pattern in zip(job.output, job.rule.output, strict=True)
+        if is_atomic(output) and not _direct.reason(job.rule, pattern) and os.path.abspath(output) not in _job.tainted
+    ]
 
 
 async def _postprocess(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
-    """After a failure, mark the outputs that were left as incomplete: their job has to run again."""
+    """After a success, look whether the outputs were staged. After a failure, mark those that were left as incomplete."""
+    job = bound.arguments["self"]
+    _running.pop(job.jobid, None)
     if not bound.arguments["error"]:
+        _verify(job)
         await original(*bound.args, **bound.kwargs)
         return
-    job = bound.arguments["self"]
-    ours = [output for output in job.output if _is_whole(output)]
+    ours = _whole(job)
     token = _unchanged.set(frozenset(map(str, ours)))
     try:
         await original(*bound.args, **bound.kwargs)
@@ -201,10 +250,40 @@ async def _postprocess(original: Callable[..., Any], bound: inspect.BoundArgumen
         _mark_incomplete(job, ours)
 
 
+def _verify(job: Any) -> None:
+    """Name the outputs of a job that are flagged, and that went past the stage without a word.
+
+    Raises:
+        WorkflowError: there are some, and the settings are strict.
+    """
+    accounted = _job.accounted.pop(job.jobid, frozenset())
+    _job.published.discard(job.jobid)
+    if job.jobid in _spawned:
+        _spawned.discard(job.jobid)
+        return
+    workflow = job.dag.workflow
+    if (
+        job.is_norun
+        or workflow.dryrun
+        or workflow.touch
+        or _is_cached(job)
+        or workflow.execution_settings.edit_notebook
+    ):
+        return
+    past = [str(output) for output in job.output if is_atomic(output) and str(output) not in accounted]
+    if past:
+        _job.complain(
+            f"Outputs of rule {job.rule.name} are to be atomic, but were made without being staged: {', '.join(past)}. Its "
+            "job was not run by snakemake.executors.local.run_wrapper as snakemake_atomik has wrapped it: another package "
+            "has replaced that function, or took hold of it before. Import snakemake_atomik before that package.",
+            job.rule,
+        )
+
+
 def _mark_incomplete(job: Any, outputs: Iterable[Any]) -> None:
     left = [output for output in outputs if os.path.lexists(output)]
     if left:
-        job.dag.workflow.persistence.started(View(job, output=left))
+        job.dag.workflow.persistence.started(Proxy(job, output=left))
 
 
 async def _check_incomplete(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
@@ -214,7 +293,7 @@ async def _check_incomplete(original: Callable[..., Any], bound: inspect.BoundAr
     """
     dag = bound.arguments["self"]
     if dag.workflow.is_main_process and not dag.workflow.dryrun:
-        sweep(current().tmp_dir or os.path.join(os.fspath(dag.workflow.persistence.path), "atomik"))
+        sweep(_settings.tmp_dir() or os.path.join(os.fspath(dag.workflow.persistence.path), "atomik"))
     if dag.ignore_incomplete:
         return
     incomplete = await dag.incomplete_files()
@@ -226,7 +305,7 @@ async def _check_incomplete(original: Callable[..., Any], bound: inspect.BoundAr
     async def others() -> list[Any]:
         return [output for output in incomplete if output not in ours]
 
-    bound.arguments["self"] = View(dag, incomplete_files=others)
+    bound.arguments["self"] = Proxy(dag, incomplete_files=others)
     await original(*bound.args, **bound.kwargs)
 
 
@@ -237,3 +316,55 @@ def _restore_output(original: Callable[..., Any], bound: inspect.BoundArguments)
         store.cleanup_backup(path)
         return True
     return bool(original(*bound.args, **bound.kwargs))
+
+
+def _cancel(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
+    """After an interrupt, finish the jobs that went on to their end and have published: they are not incomplete."""
+    original(*bound.args, **bound.kwargs)
+    for job in list(_running.values()):
+        if job.jobid in _job.published:
+            with contextlib.suppress(RuleException, WorkflowError):
+                job.dag.workflow.async_run(job.postprocess())
+
+
+def _set_inoutput_item(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    """Flag an output where all are to be flagged: by the settings, or by `outputflags` of a workflow that uses this one.
+
+    `use rule` and modules have modifiers of their own, on a stack, whose flags are none but their own.
+    """
+    arguments = bound.arguments
+    if (
+        arguments["output"]
+        and isinstance(arguments["item"], str | Path)
+        and _are_all_flagged(arguments["self"].workflow)
+    ):
+        arguments["item"] = flag(arguments["item"], FLAG)
+    return original(*bound.args, **bound.kwargs)
+
+
+def _are_all_flagged(workflow: Any) -> bool:
+    return _settings.all_outputs() or any(
+        FLAG in keys
+        for modifier in workflow.modifier_stack
+        # Snakemake before 9.1 has none.
+        if (flags := getattr(modifier, "default_output_flags", None)) is not None
+        for keys in flags.flags_to_store_keys.values()
+    )
+
+
+def _format_job_exec(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    """Note that a job, or each of a group, is about to run in a Snakemake of its own."""
+    job = bound.arguments["job"]
+    _spawned.update(each.jobid for each in (job.jobs if job.is_group() else [job]))
+    return original(*bound.args, **bound.kwargs)
+
+
+def _general_args(original: Callable[..., Any], bound: inspect.BoundArguments) -> str:
+    """Tell the Snakemake of a job what this one was told; where Atomik is missing, it fails.
+
+    Snakemake itself does not hand ``--omit-flags`` on.
+    """
+    workflow = bound.arguments["self"].workflow
+    omitted = FLAG in getattr(workflow.storage_settings, "omit_flags", ())
+    ours = ["--omit-flags", FLAG] if omitted else _settings.for_jobs()
+    return " ".join([original(*bound.args, **bound.kwargs), *ours])

@@ -24,13 +24,18 @@ def repair(outputs: Iterable[Staged]) -> None:
                 os.symlink(repaired, link)
 
 
-def points_to_something(staged: Staged, outputs: Iterable[Staged]) -> bool:
-    """Say whether a link, made at the path of this output, will point to something when all are published."""
-    target = os.path.normpath(os.path.join(os.path.dirname(staged.destination), os.readlink(staged.path)))
-    for other in outputs:
-        if other is not staged and (target == other.destination or target.startswith(other.destination + "/")):
-            return os.path.exists(other.path + target[len(other.destination) :])
-    return os.path.exists(target)
+def seen_at_destination(staged: Staged, outputs: Iterable[Staged]) -> str:
+    """Return where to look for what an output will be when all are published: through a link, from its destination."""
+    path, destination = staged.path, staged.destination
+    everything = list(outputs)
+    for _ in range(40):  # as many as the kernel follows
+        if not os.path.islink(path):
+            break
+        path = destination = os.path.normpath(os.path.join(os.path.dirname(destination), os.readlink(path)))
+        for other in everything:
+            if destination == other.destination or destination.startswith(other.destination + "/"):
+                path = other.path + destination[len(other.destination) :]
+    return path
 
 
 def _links(staged: Staged) -> Iterator[tuple[str, str]]:

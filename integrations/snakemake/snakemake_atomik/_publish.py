@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Sequence
@@ -9,15 +10,14 @@ from typing import Any
 
 import atomik
 
-from . import _ground
-from ._settings import current
+from . import _capabilities, _settings
 from ._staging import Staged
 
 #: What Snakemake puts into a directory to keep the time of its making; here before it is published, not after.
 _TIMESTAMP = ".snakemake_timestamp"
 
 
-def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
+def publish(outputs: Sequence[Staged], *, extras: Sequence[Staged] = (), timestamps: bool = True) -> None:
     """Publish all of these outputs, each of which exists at its staged path, or none.
 
     Files and folders are one group: synced together, then renamed one after the other. Links come last, since they may
@@ -26,6 +26,7 @@ def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
 
     Args:
         outputs: what to publish.
+        extras: what was made beside them, and goes with them as it is.
         timestamps: put Snakemake's time stamp into directories.
 
     Raises:
@@ -34,26 +35,31 @@ def publish(outputs: Sequence[Staged], *, timestamps: bool = True) -> None:
     outer = [staged for staged in outputs if not staged.nested]
     for staged in outer:
         _touch(staged.path, timestamps=timestamps)
+    outer += extras
     links = [staged for staged in outer if os.path.islink(staged.path)]
-    single = [staged for staged in outer if staged not in links and _is_in_the_way(staged)]
-    sync = current().sync
+    single = [staged for staged in outer if staged not in links and _must_be_removed_first(staged)]
+    sync = _settings.sync()
     with atomik.group(sync=sync) as group:
         for staged in outer:
             if staged not in links and staged not in single:
-                with group.path(staged.destination, overwrite=True, follow_symlinks=False, **_how(staged)) as path:
+                with group.path(
+                    staged.destination, overwrite=True, follow_symlinks=False, **_publish_options(staged)
+                ) as path:
                     os.rename(staged.path, path)
     for staged in single:
         if os.path.isdir(staged.path):
-            _take_away(staged.destination)
-        with atomik.path(staged.destination, overwrite=True, follow_symlinks=False, sync=sync, **_how(staged)) as path:
+            _take_away(staged)
+        with atomik.path(
+            staged.destination, overwrite=True, follow_symlinks=False, sync=sync, **_publish_options(staged)
+        ) as path:
             os.rename(staged.path, path)
     for staged in links:
         if staged.folder:
-            _take_away(staged.destination)
+            _take_away(staged)
         atomik.rename(staged.path, staged.destination, overwrite=True, sync=sync)
 
 
-def _how(staged: Staged) -> dict[str, Any]:
+def _publish_options(staged: Staged) -> dict[str, Any]:
     """Say from where an output is published, and that it keeps the mode that it was made with."""
     return {"tmp_dir": staged.tmp_dir, "permissions": stat.S_IMODE(os.lstat(staged.path).st_mode)}
 
@@ -67,12 +73,22 @@ def _touch(path: str, *, timestamps: bool) -> None:
     os.utime(path, follow_symlinks=False)
 
 
-def _is_in_the_way(staged: Staged) -> bool:
+def _must_be_removed_first(staged: Staged) -> bool:
     """Say whether it replaces something on a filesystem without RENAME_EXCHANGE."""
-    return os.path.lexists(staged.destination) and not _ground.can_exchange(os.path.dirname(staged.destination))
+    return os.path.lexists(staged.destination) and not _capabilities.can_exchange(os.path.dirname(staged.destination))
 
 
-def _take_away(path: str) -> None:
-    """Remove an old directory, if there is one: in one instant, but before the new one is there."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        atomik.remove(path, sync="off")
+def _take_away(staged: Staged) -> None:
+    """Take an old directory from its destination, if there is one: in one instant, but before the new one is there.
+
+    It is removed with the staging folder, where readers that still have a part of it open are given the most time: FUSE lets
+    nobody delete what is open.
+    """
+    path = staged.destination
+    if not os.path.isdir(path) or os.path.islink(path):
+        return
+    try:
+        os.rename(path, os.path.join(os.path.dirname(staged.path), f".replaced-{os.urandom(4).hex()}"))
+    except OSError:  # from another filesystem, or a directory whose mode forbids to move it to another parent
+        with contextlib.suppress(atomik.LeftoverError):
+            atomik.remove(path, sync="off")

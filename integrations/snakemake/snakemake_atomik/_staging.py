@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,14 +13,12 @@ from typing import Final, Self, TypeAlias
 
 import atomik
 
-from . import _ground
+from . import _capabilities
 
 #: How the names of links in a staging folder begin, to directories in which a killed job may have left something, too.
 RECORD: Final = ".directory-"
 #: Where in it that is mirrored which lies outside of the working directory, or bears a name that is in use there.
 _OUTSIDE: Final = ".outside"
-#: What Atomik makes in it, on filesystems of a network.
-_LOCK: Final = "lock"
 #: A name that nothing has: what a staging folder is locked for is never published.
 _NEVER: Final = ".snakemake-atomik"
 
@@ -80,7 +79,12 @@ class Staging:
         #: The staging folders beside destinations, by the directory that they are in.
         self._beside: dict[str, str] = {}
         self._recorded: set[str] = set()
+        #: Directories that we have made in it, and what was copied to it: no work of the job's.
+        self._made: set[str] = set()
+        self._copied: dict[str, set[tuple[str, Version]]] = {}
         self.outputs: dict[str, Staged] = {}
+        #: What Atomik itself makes in a staging folder: a file to lock, on filesystems of a network.
+        self._reserved: set[str] = {_OUTSIDE}
         self._inner = self._open(base)
 
     def add(self, output: str, *, folder: bool | None, absolute: bool) -> Staged:
@@ -96,7 +100,7 @@ class Staging:
         if path is None:
             nested = False
             path, tmp_dir = self._place(destination)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self._make(os.path.dirname(path))
         shown = path
         if not absolute and not os.path.isabs(output) and path.startswith(self._workdir + "/"):
             shown = os.path.relpath(path, self._workdir)
@@ -104,15 +108,61 @@ class Staging:
         self.outputs[output] = staged
         return staged
 
+    def copy_old(self, staged: Staged) -> None:
+        """Give the job a copy of the old version, to change it."""
+        atomik.copy(staged.destination, staged.path, sync="off")
+        self._copied[staged.output] = _entries(staged.path)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a directory that the job will find, as it would find it at its final path."""
+        self._make(folder)
+
+    def is_work(self, staged: Staged) -> bool:
+        """Say whether the job has made or changed something at a staged path; what we put there is no work of its."""
+        if not os.path.lexists(staged.path):
+            return False
+        if staged.output in self._copied:
+            return _entries(staged.path) != self._copied[staged.output]
+        return staged.path not in self._made or any(path not in self._made for path, _ in _entries(staged.path))
+
+    def extras(self) -> list[Staged]:
+        """Return what the job has made beside its outputs, each with the place that it would have there."""
+        roots = [(self._inner, self._workdir), (os.path.join(self._inner, _OUTSIDE), "/")]
+        roots += [(inner, directory) for directory, inner in self._beside.items()]
+        return [extra for root, directory in roots for extra in self._extras(root, directory)]
+
+    def _extras(self, folder: str, directory: str) -> Iterator[Staged]:
+        """Yield what is in a staged folder, where what is ours has its place in `directory`."""
+        outputs = {staged.path for staged in self.outputs.values()}
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(folder):
+                destination = os.path.join(directory, entry.name)
+                if entry.path in outputs or self._is_reserved_at(folder, entry.name):
+                    continue
+                if entry.path in self._made or (entry.is_dir(follow_symlinks=False) and os.path.isdir(destination)):
+                    # As it would have been in a directory that was there.
+                    yield from self._extras(entry.path, destination)
+                elif not is_special(entry.path):
+                    if not entry.is_symlink() and os.path.isfile(destination):
+                        destination = os.path.realpath(destination)  # written through, as open() does
+                    tmp_dir = self._inner if self._chosen and entry.path.startswith(f"{self._inner}/") else None
+                    yield Staged(destination, destination, entry.path, entry.path, tmp_dir, None, None, nested=False)
+
+    def _make(self, folder: str) -> None:
+        if not os.path.isdir(folder):
+            self._make(os.path.dirname(folder))
+            os.mkdir(folder)
+            self._made.add(folder)
+
     def keep(self) -> list[str]:
         """Move what was made to directories that nobody sweeps; return these."""
         kept = []
         for inner, above in [(self._inner, self._base), *((inner, above) for above, inner in self._beside.items())]:
-            if any(files for _, _, files in os.walk(inner)):
+            if self._holds_work(inner):
                 place = os.path.join(above, f"atomik-kept-{os.urandom(4).hex()}")
                 os.mkdir(place)
                 for name in os.listdir(inner):
-                    if name == _OUTSIDE or not _is_reserved(name):
+                    if name == _OUTSIDE or not self._is_reserved(name):
                         os.rename(os.path.join(inner, name), os.path.join(place, name))
                 kept.append(place)
         return kept
@@ -123,9 +173,9 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for staged in self.outputs.values():
+        for folder in sorted(self._made, reverse=True):
             with contextlib.suppress(OSError):
-                os.rmdir(os.path.dirname(staged.path))  # empty if all went well, and cheaper to remove from here
+                os.rmdir(folder)  # empty if all went well, and cheaper to remove from here
         for home in self._homes:
             home.discard()
 
@@ -133,7 +183,9 @@ class Staging:
         """Make a folder in `directory` that is locked, and removed at the end: of a publication that never comes."""
         home = atomik.path(os.path.join(directory, _NEVER), sync="off")
         self._homes.append(home)
-        return os.fspath(home.open().parent)
+        inner = os.fspath(home.open().parent)
+        self._reserved.update(os.listdir(inner))
+        return inner
 
     def _inside_another(self, destination: str) -> str | None:
         for other in self.outputs.values():
@@ -147,7 +199,7 @@ class Staging:
         if directory not in self._recorded:
             os.makedirs(directory, exist_ok=True)
             self._record(directory)
-        reachable = _ground.is_reachable(directory, self._inner)
+        reachable = _capabilities.is_reachable(directory, self._inner)
         if self._chosen and not reachable:
             return self._mirrored(destination), self._inner
         if reachable and _inherits_the_same(self._inner, directory):
@@ -159,9 +211,23 @@ class Staging:
     def _mirrored(self, destination: str) -> str:
         if destination.startswith(self._workdir + "/"):
             relative = destination[len(self._workdir) + 1 :]
-            if not _is_reserved(relative.partition("/")[0]):
+            if not self._is_reserved(relative.partition("/")[0]):
                 return os.path.join(self._inner, relative)
         return os.path.join(self._inner, _OUTSIDE, destination.lstrip("/"))
+
+    def _is_reserved(self, name: str) -> bool:
+        return name in self._reserved or name.startswith(RECORD)
+
+    def _is_reserved_at(self, folder: str, name: str) -> bool:
+        return folder in {self._inner, *self._beside.values()} and self._is_reserved(name)
+
+    def _holds_work(self, inner: str) -> bool:
+        """Say whether the job has made anything there: links that record directories, and a lock, are ours."""
+        for folder, names, files in os.walk(inner):
+            for name in (*names, *files):
+                if not self._is_reserved_at(folder, name) and not _is_folder(os.path.join(folder, name)):
+                    return True
+        return False
 
     def _record(self, directory: str) -> None:
         """Note, before anything is made there, a directory in which a killed job may leave something.
@@ -172,14 +238,26 @@ class Staging:
         self._recorded.add(directory)
 
 
-def _is_reserved(name: str) -> bool:
-    return name in {_OUTSIDE, _LOCK} or name.startswith(RECORD)
-
-
 def _inherits_the_same(inner: str, directory: str) -> bool:
     """Say whether what is made in our folder has the group and the ACL that it would have in `directory`."""
     here, there = os.stat(inner), os.stat(directory)
     return _group(here) == _group(there) and _default_acl(inner) == _default_acl(directory)
+
+
+def _entries(path: str) -> set[tuple[str, Version]]:
+    """Return everything at a path and below it, in its version; of directories it counts only that they are there."""
+    if not _is_folder(path):
+        return {(path, version(path))}
+    found: set[tuple[str, Version]] = {(path, None)}
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            entry = os.path.join(folder, name)
+            found.add((entry, None if _is_folder(entry) else version(entry)))
+    return found
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def version(path: str) -> Version:

@@ -2,6 +2,8 @@
 
 import atomik
 
+from . import _supported
+
 
 @atomik.hookimpl
 def atomik_integration() -> atomik.Integration:
@@ -9,5 +11,5 @@ def atomik_integration() -> atomik.Integration:
     return atomik.Integration(
         name="snakemake",
         summary="Outputs of Snakemake jobs that are there whole or not at all: atomic().",
-        requires="snakemake>=8.20",
+        requires=_supported.requirement(),
     )

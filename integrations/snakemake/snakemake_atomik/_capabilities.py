@@ -10,7 +10,7 @@ import os
 
 import atomik
 
-from ._settings import current
+from . import _settings
 
 _reachable: dict[tuple[int, int, str], bool] = {}
 _exchanging: dict[tuple[int, int], bool] = {}
@@ -28,7 +28,7 @@ def is_reachable(directory: str, inner: str) -> bool:
     status = os.stat(directory)
     key = (status.st_dev, status.st_ino, os.path.dirname(inner))
     if key not in _reachable:
-        trial = atomik.path(os.path.join(directory, ".snakemake-atomik"), sync=current().sync)
+        trial = atomik.path(os.path.join(directory, ".snakemake-atomik"), sync=_settings.sync())
         path = trial.open()
         scratch = os.path.join(inner, ".snakemake-atomik")
         os.mkdir(scratch)

@@ -11,9 +11,8 @@ from typing import TypeVar, cast
 
 import atomik
 
-from . import _links
+from . import _links, _settings
 from ._publish import publish
-from ._settings import current
 from ._staging import Staging, is_special
 from ._sweep import sweep
 
@@ -39,11 +38,11 @@ def outputs(output: T) -> Iterator[T]:
 
     Whatever the block raises discards all of it, and is raised unchanged.
     """
-    settings = current()
-    base = settings.tmp_dir or os.path.join(os.getcwd(), ".snakemake", "atomik")
+    chosen = _settings.tmp_dir()
+    base = chosen or os.path.join(os.getcwd(), ".snakemake", "atomik")
     sweep(base)
     paths = [str(output)] if isinstance(output, str | os.PathLike) else [str(path) for path in output]
-    with Staging(base, chosen=settings.tmp_dir is not None) as staging:
+    with Staging(base, chosen=chosen is not None) as staging:
         shown = {
             path: path if is_special(path) else staging.add(path, folder=None, absolute=False).shown
             for path in sorted(paths)  # a directory comes before what lies in it
