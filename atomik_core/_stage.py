@@ -481,6 +481,9 @@ class Stage:
                 "staged path, too; nothing is published; pass overwrite=True to replace what is there"
             )
             raise FileAlreadyExistsError(errno.EEXIST, msg, output.destination)
+        if self._options.backup is not None:
+            kept[output.key] = Path(self._options.backup)  # where what is replaced goes in any case
+            return
         where = Path(output.destination).with_name(kept_name())
         if output.entry.keep_old_at(os.fspath(where)):
             kept[output.key] = where

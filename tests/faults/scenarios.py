@@ -147,7 +147,7 @@ class Scenario:
 
     def read_kept(self, path: Path) -> str | None:
         """What the finished work that is kept at PATH says: a stage's is kept with all that was made, by its names."""
-        return self.read(path / "target" if self.call == "stage" else path)
+        return self.read(path / "target" if self.call == "stage" and (path / "target").exists() else path)
 
     def others(self, folder: Path) -> list[str]:
         """What is in FOLDER and in its `tmp` besides what was laid there and the destination."""

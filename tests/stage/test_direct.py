@@ -74,6 +74,19 @@ def test_there_and_at_the_staged_path(destination, way, caplog):
     atomik.remove(kept)
 
 
+def test_there_and_at_the_staged_path_with_a_backup(destination):
+    """What the program wrote to the destination goes where the version that is replaced goes: to the backup."""
+    backup = destination.with_name("backup")
+    with atomik.stage([destination], backup=backup) as out:
+        destination.write_text("direct")
+        out[0].write_text("staged")
+
+    assert destination.read_text() == "staged"
+    assert backup.read_text() == "direct"
+    assert out.report.kept == {0: backup}
+    assert sorted(os.listdir(destination.parent)) == ["backup", "x"]
+
+
 @pytest.mark.parametrize("staged", [False, True], ids=["only", "both"])
 def test_strict(destination, staged):
     """With strict=True it is an error, nothing is published, and everything is kept."""

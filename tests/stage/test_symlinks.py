@@ -219,6 +219,15 @@ def test_what_a_link_says(tmp_path, call):
     }
 
 
+def test_a_link_that_leads_somewhere_from_both(tmp_path):
+    """What it says counts as from its destination, where it leads somewhere from there and from where it was made."""
+    (tmp_path / "data").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "data").touch()
+
+    assert _publish("stage", tmp_path / "out" / "x", "../data") == "../data"
+
+
 def test_links_in_a_folder(tmp_path):
     """Links in a folder that was made lead where they led, at any depth; those that lead nowhere say what they said."""
     (tmp_path / "data").touch()
