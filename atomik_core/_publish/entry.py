@@ -398,7 +398,9 @@ class Entry:
         """
         try:
             status = os.fstat(self.staged.content)
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
             status = None
         if status is None or (status.st_dev, status.st_ino) != self.identity:
             self._disown_content()
@@ -960,8 +962,8 @@ class Entry:
             return True  # closed by ourselves
         try:
             status = os.fstat(self.staged.content)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EBADF
         return (status.st_dev, status.st_ino) == self.identity
 
     def _remove_sibling(self, sibling: Sibling) -> Removal:

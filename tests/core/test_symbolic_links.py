@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -167,11 +168,22 @@ except PermissionError as error:
 """
 
 
+@pytest.fixture
+def protected_symlinks():
+    """The kernel's setting is on, as it is nearly everywhere; where it is off, it is on for the time of the test."""
+    setting = Path("/proc/sys/fs/protected_symlinks")
+    before = setting.read_text()
+    if before.strip() != "1":
+        require(os.access(setting, os.W_OK), "needs fs.protected_symlinks=1")
+        setting.write_text("1")
+    yield
+    if before.strip() != "1":
+        setting.write_text(before)
+
+
 @pytest.mark.system
-def test_a_link_that_the_kernel_does_not_follow(mounts):
+def test_a_link_that_the_kernel_does_not_follow(mounts, protected_symlinks):
     """Somebody else's link in a sticky directory is not followed (fs.protected_symlinks), as open() does not."""
-    with open("/proc/sys/fs/protected_symlinks") as setting:
-        require(setting.read().strip() == "1", "needs fs.protected_symlinks=1")
     folder = mounts("ext4")
     folder.chmod(0o1777)
     (folder / "own").mkdir()

@@ -132,8 +132,17 @@ class Publishing(RuleBasedStateMachine):
         except BaseException as raised:
             if error is None or type(raised) is not error:
                 raise
+            if error in {IsADirectoryError, NotADirectoryError}:
+                self.remove_kept(str(raised))
         else:
             assert error is None, f"{error.__name__} was not raised"
+
+    def remove_kept(self, message: str) -> None:
+        """Remove what a program has made of the wrong kind: it is kept where the error says."""
+        for path in litter(self.folder):
+            if path.parent == self.folder and path.name.startswith("atomik-kept-"):
+                assert path.name in message
+                atomik.remove(path, sync="off")
 
     # The calls.
 
