@@ -17,7 +17,7 @@ import sys
 
 def test_nothing_but_the_plugin_is_imported_where_it_is_not_used():
     ours = {name for name in sys.modules if name.startswith(("atomik", "pytest_atomik"))}
-    assert ours == {"pytest_atomik", "pytest_atomik.plugin"}
+    assert ours == {"pytest_atomik", "pytest_atomik._stash", "pytest_atomik.plugin"}
 """
 
 WITHOUT = """
