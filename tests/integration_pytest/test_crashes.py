@@ -849,7 +849,7 @@ def test_where_the_kernel_refuses_the_other_engine_is_taken_and_that_is_said(ato
         with pytest.raises(Failed, match=r"engine='syscalls'.*another filter is listening already"):
             list(atomic_tmp.crashes(lambda: None, engine="syscalls"))
 
-    list(atomic_tmp.crashes(outer))
+    next(iter(atomic_tmp.crashes(outer)))  # what the inner engine does is not replayed: only what it says counts here
 
 
 def publish(path):
