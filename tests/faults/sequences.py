@@ -250,7 +250,7 @@ class Publishing(RuleBasedStateMachine):
             with atomik.file(self.folder / name, overwrite=overwrite) as file:
                 file.write(text + "!")
 
-    # An empty file that nothing was written to is not put over what came meanwhile (tests/stage/test_direct.py).
+    # An empty file that nothing was written to is not put over what came meanwhile (tests/core/test_written_by_name.py).
     @rule(shape=SHAPES, name=NAMES, text=TEXTS.filter(bool), overwrite=st.booleans())
     def open(self, shape: tuple[str, str], name: str, text: str, overwrite: bool) -> None:
         """Open a publication, to be finished later."""
