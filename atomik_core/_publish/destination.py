@@ -333,11 +333,6 @@ class Destination:
             fds.close(fd)
         return found
 
-    @property
-    def is_followed(self) -> bool:
-        """Whether a symbolic link at the path that the caller named was followed."""
-        return (self.directory, self.name) != (self.given_directory, self.given_name)
-
     def set_directory(self, place: DestinationDirectory) -> None:
         """Have it in a directory that is open, whatever its path leads to."""
         self._preset = place
@@ -374,8 +369,8 @@ class Destination:
         self.open(directories, parents=True)
 
     @property
-    def was_followed(self) -> bool:
-        """Whether it is where a symbolic link led to."""
+    def is_followed(self) -> bool:
+        """Whether a symbolic link at the path that the caller named was followed."""
         return self.directory is not self.given_directory or self.name != self.given_name
 
     def stat(self) -> os.stat_result | None:

@@ -206,7 +206,7 @@ class Entry:
             except OSError:
                 if not self.options.parents or not destination.directory.was_removed():
                     raise
-                if destination.was_followed and not follows_again:
+                if destination.is_followed and not follows_again:
                     raise
                 destination.reopen(self._directories)
         msg = "The destination's parent directories are removed by others as fast as they are made"
