@@ -14,7 +14,7 @@ from ._os.sync import resolve_level
 from ._plugins import hooks
 from ._publish import work
 from ._publish.claims import Claims
-from ._publish.content import EXTRAS, StagedContent
+from ._publish.content import StagedContent, require_extras
 from ._publish.options import Options
 from ._publish.publication import Publication, public_names
 from ._publish.transaction import Transaction
@@ -208,9 +208,7 @@ class Stage:
         if isinstance(outputs, str | bytes | os.PathLike):
             msg = f"outputs is {outputs!r}; it takes a mapping or a sequence of paths, such as [{outputs!r}]"
             raise TypeError(msg)
-        if extras not in EXTRAS:
-            msg = f"extras is {extras!r}; it takes {', '.join(map(repr, EXTRAS))}"
-            raise ValueError(msg)
+        require_extras(extras)
         pairs: Iterable[tuple[Hashable, StrPath]] = outputs.items() if hasattr(outputs, "items") else enumerate(outputs)
         self._options = options
         self._extras = extras

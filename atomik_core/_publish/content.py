@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     #: What becomes of what is made beside the content.
     Extras: TypeAlias = Literal["refuse", "publish", "discard"]
 
-EXTRAS: Final[tuple[Extras, ...]] = ("refuse", "publish", "discard")
+_EXTRAS: Final[tuple[Extras, ...]] = ("refuse", "publish", "discard")
+
+
+def require_extras(extras: str) -> None:
+    """Check what is to become of what is made beside the content.
+
+    Raises:
+        ValueError: it is none of the three words.
+    """
+    if extras not in _EXTRAS:
+        msg = f"extras is {extras!r}; it takes {', '.join(map(repr, _EXTRAS))}"
+        raise ValueError(msg)
 
 
 class FileContent:
@@ -146,9 +157,7 @@ class PathContent:
         Raises:
             ValueError: `extras` is none of the three words.
         """
-        if extras not in EXTRAS:
-            msg = f"extras is {extras!r}; it takes {', '.join(map(repr, EXTRAS))}"
-            raise ValueError(msg)
+        require_extras(extras)
         self._extras = extras
 
     def begin(self, entry: Entry) -> Path:
