@@ -42,13 +42,28 @@ def require_extras(extras: str) -> None:
         raise ValueError(msg)
 
 
-class FileContent:
+class _Content:
+    """What most kinds of content have in common: they may be named with a slash, and hold nothing that is to be let go."""
+
+    __slots__ = ()
+    accepts_slash = True
+    is_written_by_name = False
+
+    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
+        """That of what is replaced, else the mode that was asked for, else the default one."""
+        entry.inherit_metadata(default_mode)
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+class FileContent(_Content):
     """A file that is open for writing."""
 
     __slots__ = ("handle",)
     kind: Final = "file"
-    accepts_slash: Final = False
-    is_written_by_name: Final = True
+    accepts_slash = False
+    is_written_by_name = True
 
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
@@ -87,22 +102,16 @@ class FileContent:
         entry.wrote_nothing = status.st_size == 0 and self.handle.raw_mode[0] in "wx"
         return None
 
-    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-        """That of what is replaced, else the mode that was asked for."""
-        entry.inherit_metadata(default_mode)
-
     def release(self) -> None:
         """Close without flushing."""
         self.handle.abandon()
 
 
-class FolderContent:
+class FolderContent(_Content):
     """A folder to be filled."""
 
     __slots__ = ("_mode",)
     kind: Final = "folder"
-    accepts_slash: Final = True
-    is_written_by_name: Final = False
 
     def __init__(self) -> None:
         self._mode: int | None = None
@@ -135,21 +144,12 @@ class FolderContent:
             raise NothingStagedError(errno.ENOENT, msg, entry.destination.path)
         return self._mode
 
-    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-        """That of what is replaced, else the mode that was asked for, else the default one."""
-        entry.inherit_metadata(default_mode)
 
-    def release(self) -> None:
-        """Hold nothing."""
-
-
-class PathContent:
+class PathContent(_Content):
     """Whatever some program makes at a path: a file, a folder or a symbolic link."""
 
     __slots__ = ("_extras",)
     kind: Final = None
-    accepts_slash: Final = True
-    is_written_by_name: Final = False
 
     def __init__(self, extras: Extras) -> None:
         """Say what becomes of what is made beside it.
@@ -198,13 +198,6 @@ class PathContent:
         _adapt_links(entry, staging)
         return stat.S_IMODE(status.st_mode)
 
-    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-        """That of what is replaced, else the mode that was asked for, else the maker's."""
-        entry.inherit_metadata(default_mode)
-
-    def release(self) -> None:
-        """Hold nothing."""
-
     @staticmethod
     def _nothing(entry: Entry, status: os.stat_result | None, extras: list[str]) -> NothingStagedError:
         if status is not None:
@@ -233,13 +226,11 @@ def _refused_extras(entry: Entry, extras: list[str]) -> ExtrasError:
     return ExtrasError(errno.EEXIST, msg, entry.destination.path)
 
 
-class MadeContent:
+class MadeContent(_Content):
     """What a program has made already, beside what it was told to make."""
 
     __slots__ = ("_staging",)
     kind: Final = None
-    accepts_slash: Final = True
-    is_written_by_name: Final = False
 
     def __init__(self, staging: Wrapped) -> None:
         self._staging = staging
@@ -252,21 +243,12 @@ class MadeContent:
         """Find out what it is; return its maker's mode."""
         return _seal_made(entry, self._staging)
 
-    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-        """That of what is replaced, else the maker's mode."""
-        entry.inherit_metadata(default_mode)
 
-    def release(self) -> None:
-        """Hold nothing."""
-
-
-class StagedContent:
+class StagedContent(_Content):
     """What a program makes at a path in a folder that it shares with the other outputs of its directory."""
 
     __slots__ = ("_is_folder", "_wrapper")
     kind: Final = None
-    accepts_slash: Final = True
-    is_written_by_name: Final = False
 
     def __init__(self, wrapper: Callable[[Entry], Wrapper], *, is_folder: bool) -> None:
         """Prepare.
@@ -294,13 +276,6 @@ class StagedContent:
             raise NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
         return mode
 
-    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-        """That of what is replaced, else the maker's mode."""
-        entry.inherit_metadata(default_mode)
-
-    def release(self) -> None:
-        """Hold nothing."""
-
 
 def _seal_made(entry: Entry, staging: Wrapped) -> int:
     """Find out what a program has made, and have links say what they have to say at its destination; return its mode."""
@@ -327,13 +302,12 @@ def _adapt_links(entry: Entry, staging: Wrapped) -> None:
         adapter.adapt_tree(staging.content, staging.inner)
 
 
-class SymlinkContent:
+class SymlinkContent(_Content):
     """A symbolic link."""
 
     __slots__ = ("_target",)
     kind: Final = "symlink"
-    accepts_slash: Final = False
-    is_written_by_name: Final = False
+    accepts_slash = False
 
     def __init__(self, target: str) -> None:
         """Take what the link says.
@@ -366,20 +340,11 @@ class SymlinkContent:
             raise NothingStagedError(errno.ENOENT, msg, entry.destination.path)
         return None
 
-    def set_metadata(self, entry: Entry, default_mode: int | None) -> None:
-        """A link has none that counts."""
-        entry.inherit_metadata(default_mode)
 
-    def release(self) -> None:
-        """Hold nothing."""
-
-
-class CopyContent:
+class CopyContent(_Content):
     """A copy of a file or folder: sealing it fills it."""
 
     __slots__ = ("_is_held", "_path", "_source", "_status", "_transfer", "kind")
-    accepts_slash: Final = True
-    is_written_by_name: Final = False
 
     def __init__(self, source: int, path: str, transfer: Transfer, *, is_held: bool) -> None:
         """Prepare to copy.
@@ -433,6 +398,3 @@ class CopyContent:
         entry.look_at_destination()
         if self.kind == "file":
             metadata.clone(entry.staged.content, self._status, self._source)
-
-    def release(self) -> None:
-        """Hold nothing."""
