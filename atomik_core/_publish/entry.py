@@ -901,11 +901,10 @@ class Entry:
         if self._is_gone():
             return
         try:
-            where = f"the finished content is kept as {self._keep()!r}"
+            outcome = f"the finished content is kept as {self._keep()!r}"
         except OSError as trouble:
-            where = f"the finished content could not be kept either ({trouble.strerror})"
-        error.strerror = f"{error.strerror}; {where}"
-        error.args = (error.errno, error.strerror)  # what is pickled, when a worker process raises it
+            outcome = f"the finished content could not be kept either ({trouble.strerror})"
+        explain.add_outcome(error, outcome)
 
     def _keep(self) -> str:
         """Give the content a name that is kept, beside its destination or in the nearest directory that takes it."""

@@ -155,6 +155,12 @@ def at_destination(error: OSError, destination: str) -> OSError:
     return OSError(error.errno or errno.EIO, f"{what} (nothing was changed)", destination)
 
 
+def add_outcome(error: OSError, outcome: str) -> None:
+    """Have an error of ours say what has become of finished work, too."""
+    error.strerror = f"{error.strerror}; {outcome}"
+    error.args = (error.errno, error.strerror)  # what is pickled, when a worker process raises it
+
+
 def not_durable(error: OSError, destination: str) -> NotDurableError:
     """Return the error for what is published, but may be undone by a power cut."""
     msg = f"Done and visible, but a power cut may undo it: the directory could not be synced ({error.strerror})"

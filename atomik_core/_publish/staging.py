@@ -9,6 +9,7 @@ import stat
 from .._os import calls, locks, names, remove, rename
 from .._os.copying import Transfer
 from .._os.descriptors import REAL_DIRECTORY, Descriptors
+from . import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,8 +144,7 @@ class Wrapper:
             outcome = f"it could not be kept ({trouble.strerror})"
         else:
             outcome = f"everything is kept in {where!r}"
-        error.strerror = f"{error.strerror}; {outcome}"
-        error.args = (error.errno, error.strerror)  # what is pickled, when a worker process raises it
+        explain.add_outcome(error, outcome)
 
     def _keep_above(self, kept: str, first: OSError) -> str:
         """Move everything to a folder in the nearest directory that takes one; copy what cannot be moved there."""
