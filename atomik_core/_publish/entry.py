@@ -508,9 +508,7 @@ class Entry:
         self.staging = copy
         Transfer().file(content, copy.content)
         metadata.clone(copy.content, status, content)
-        self.sealed = None
-        copied = os.fstat(copy.content)
-        self.identity = copied.st_dev, copied.st_ino
+        self.identify()
 
     def look_at_destination(self) -> os.stat_result | None:
         """Return what is about to be replaced, or None.
