@@ -490,7 +490,7 @@ class Entry:
             if copy.content in self.fds:
                 self.fds.close(copy.content)
             remove.remove_if_unlocked(*copy.source)
-        else:
+        elif isinstance(copy, Sibling):
             copy.remove()
 
     def _copy_file(self, content: int, target: Wrapped | None = None) -> None:

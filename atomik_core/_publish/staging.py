@@ -202,10 +202,6 @@ class Unnamed:
         """A path at which it can be read."""
         return f"/proc/{os.getpid()}/fd/{self.content}"
 
-    def remove(self) -> Removal:
-        """Do nothing: it goes with its descriptor."""
-        return "removed"
-
 
 class Sibling:
     """A folder or file that has a staging name of its own, beside its destination.
@@ -293,10 +289,6 @@ class Wrapped:
     def path(self) -> str:
         """Its path, for people and child processes."""
         return os.path.join(self.wrapper.path, self.inner)
-
-    def remove(self) -> Removal:
-        """Do nothing: it goes with its wrapper."""
-        return "removed"
 
 
 def _copy_entry(fds: Descriptors, source: int, target: int, name: str) -> None:
