@@ -177,7 +177,7 @@ class Entry:
         self.fds = fds
         self._directories = directories
         self._is_shared = neighbours.is_shared
-        self._must_exchange = neighbours.is_shared and neighbours.must_exchange
+        self._must_exchange = neighbours.must_exchange
         self.destination.open(directories, parents=self.options.parents)
         return self._with_parents(lambda: self._begin(neighbours), follows_again=True)
 
@@ -627,24 +627,23 @@ class Entry:
         """Whether nothing stands at the staging name any more."""
         return not isinstance(self.staging, Unnamed) and rename.identity(*self.named.source) is None
 
-    def place(self, *, undoable: bool, must_exchange: bool) -> None:
+    def place(self, *, undoable: bool) -> None:
         """Publish: the one instant.
 
         Args:
             undoable: whether others are published with it, so that it may have to be undone.
-            must_exchange: whether a file that cannot be exchanged is an error; if not, it is replaced for good.
 
         Raises:
             OSError: the kernel's; :meth:`explain` says what it means. What has happened is :meth:`was_placed`'s to say.
         """
         self._commit_started = True
-        self._with_parents(lambda: self._climb(undoable=undoable, must_exchange=must_exchange))
+        self._with_parents(lambda: self._climb(undoable=undoable))
 
-    def _climb(self, *, undoable: bool, must_exchange: bool) -> None:
+    def _climb(self, *, undoable: bool) -> None:
         """Try one rung after the other; each changes the staging, so that none is tried twice."""
         while True:
             try:
-                return self._place(undoable=undoable, must_exchange=must_exchange)
+                return self._place(undoable=undoable)
             except OSError as error:
                 if not self._go_on_after(error):
                     raise
@@ -665,7 +664,7 @@ class Entry:
             _sync.sync_tree(self.staged.content)
         return True
 
-    def _place(self, *, undoable: bool, must_exchange: bool) -> None:
+    def _place(self, *, undoable: bool) -> None:
         destination, options = self.destination, self.options
         kind = self.kind
         assert kind is not None  # noqa: S101 - known since the content was sealed
@@ -696,7 +695,7 @@ class Entry:
                 self.named, destination, kind, exchange=exchange, replaces_links=not options.follow_symlinks
             )
         except OSError as error:
-            if must_exchange or self._backup is not None or not exchange or kind == "folder":
+            if self._must_exchange or self._backup is not None or not exchange or kind == "folder":
                 raise
             if error.errno not in placing.NO_LINKS:
                 raise

@@ -379,7 +379,7 @@ class Transaction:
                 if steps.watchers and publication is not None:
                     steps.notify(publication, "synced")
                 begun.append(entry)
-                entry.place(undoable=undoable, must_exchange=self.must_exchange)
+                entry.place(undoable=undoable)
                 if len(members) > _MOST_OPEN:
                     entry.close_placed()
             self._placed = True
