@@ -10,7 +10,7 @@ from . import locks, mounts, names
 from .calls import GONE
 from .descriptors import DIRECTORY, Descriptors
 from .filesystems import Filesystem
-from .walk import Walk, open_for_removal
+from .walk import Walk, ensure_u_rwx, open_for_removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _remove_contents(fd: int, *, keeps_lock: bool = False) -> Removal:
     reader (:func:`atomik.snapshot`, :func:`atomik.copy`) holds it, and tidies when it leaves. Folders without u+rwx are
     given it.
     """
-    _ensure_u_rwx(fd)
+    ensure_u_rwx(fd)
     walk = Walk(fd, "remove")
     complete = True
     for level, done in walk:
@@ -109,14 +109,9 @@ def _remove_hidden_contents(fd: int) -> Removal:
 
 def _lock_abandoned(fds: Descriptors, fd: int) -> locks.Lock:
     """Give a folder that is out of sight a lock file, unless it has one, and lock that."""
-    _ensure_u_rwx(fd)
+    ensure_u_rwx(fd)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     return locks.try_lock_exclusive(fds.open(names.LOCK, flags, stat.S_IRUSR | stat.S_IWUSR, dir_fd=fd))
-
-
-def _ensure_u_rwx(fd: int) -> None:
-    if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.fchmod(fd, stat.S_IRWXU)
 
 
 def remove_if_unlocked(directory: int, name: str, fd: int = -1) -> Removal:

@@ -194,7 +194,7 @@ class Walk:
                 self.held = True
                 fds.close(fd)
                 return None
-            _ensure_u_rwx(fd, fd)
+            ensure_u_rwx(fd)
         return fd
 
     def _force(self, fds: Descriptors, directory: int, name: str) -> int | None:
@@ -251,13 +251,14 @@ def open_file(fds: Descriptors, directory: int, name: str) -> int:
 
 
 def _open_via_proc(fds: Descriptors, handle: int) -> int:
-    _ensure_u_rwx(handle, f"/proc/self/fd/{handle}")
+    ensure_u_rwx(handle, f"/proc/self/fd/{handle}")
     return fds.open(".", REAL_DIRECTORY, dir_fd=handle)
 
 
-def _ensure_u_rwx(fd: int, target: int | str) -> None:
+def ensure_u_rwx(fd: int, path: str | None = None) -> None:
+    """Give the folder `fd` u+rwx, if it lacks that; by a path that leads to it where the descriptor is a mere handle (O_PATH)."""
     if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
-        os.chmod(target, stat.S_IRWXU)
+        os.chmod(fd if path is None else path, stat.S_IRWXU)
 
 
 def _is_on(fd: int, mount: int | None) -> bool:
