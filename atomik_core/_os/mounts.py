@@ -38,9 +38,15 @@ def mount_id(fd: int) -> int | None:
         fds.close_all()
 
 
-def is_mount_point(directory: int, name: str) -> bool:
-    """Say whether something is mounted on `name`, a folder or a file; no where nobody can tell: the kernel then does."""
-    found = calls.entry_attributes(directory, name)
+def is_mount_point(directory: int, name: str, attributes: tuple[int, int] | None = None) -> bool:
+    """Say whether something is mounted on `name`, a folder or a file; no where nobody can tell: the kernel then does.
+
+    Args:
+        directory: the descriptor of the directory that it is in.
+        name: its name there.
+        attributes: what :func:`atomik_core._os.calls.entry_attributes` says of it, where the caller has asked already.
+    """
+    found = attributes or calls.entry_attributes(directory, name)
     if found is not None and found[1] & calls.ATTRIBUTE_MOUNT_ROOT:
         return bool(found[0] & calls.ATTRIBUTE_MOUNT_ROOT)
     if sys.platform != "linux":

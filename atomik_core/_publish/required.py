@@ -56,11 +56,7 @@ def replaceable(destination: Destination, status: os.stat_result, *, exchange: b
 
 def _require_ordinary(destination: Destination) -> None:
     found = calls.entry_attributes(destination.fd, destination.name)
-    if found is None or not found[1] & calls.ATTRIBUTE_MOUNT_ROOT:
-        is_mount_point = mounts.is_mount_point(destination.fd, destination.name)
-    else:
-        is_mount_point = bool(found[0] & calls.ATTRIBUTE_MOUNT_ROOT)
-    if is_mount_point:
+    if mounts.is_mount_point(destination.fd, destination.name, found):
         raise explain.is_mount_point(destination.path)
     if found is not None and found[0] & (calls.ATTRIBUTE_IMMUTABLE | calls.ATTRIBUTE_APPEND):
         flag = "i" if found[0] & calls.ATTRIBUTE_IMMUTABLE else "a"
