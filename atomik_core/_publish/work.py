@@ -12,7 +12,7 @@ from .._os.walk import Walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import Literal, TypeAlias
 
     from .destination import Destination
@@ -44,43 +44,38 @@ def change_of(destination: Destination, before: os.stat_result | None, since: in
 
 
 def is_newer(directory: int, name: str, since: int) -> bool:
-    """Say whether an entry, or anything in it, has changed since a moment, by the one time that no program can set (ctime)."""
-    fds = Descriptors()
+    """Say whether an entry, or anything in it, has changed since a moment."""
     try:
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode):
-            return status.st_ctime_ns >= since
-        for level, done in Walk(fds.open(name, REAL_DIRECTORY, dir_fd=directory), "search"):
-            if done:
-                continue
-            if os.fstat(level.fd).st_ctime_ns >= since:
-                return True
-            for each in level.files:
-                if os.stat(each, dir_fd=level.fd, follow_symlinks=False).st_ctime_ns >= since:
-                    return True
+        return any(changed >= since for changed in _change_times(directory, name))
     except FileNotFoundError:
         return True  # it is being changed right now
     except PermissionError:
         return False  # what we may not read, we cannot know
-    finally:
-        fds.close_all()
-    return False
 
 
 def latest_change(directory: int, name: str) -> int:
-    """Return when an entry, or anything in it, was last changed (ctime), in nanoseconds of the filesystem's clock."""
-    fds = Descriptors()
+    """Return when an entry, or anything in it, was last changed, in nanoseconds of the filesystem's clock."""
     try:
-        latest = os.stat(name, dir_fd=directory, follow_symlinks=False).st_ctime_ns
-        for level, done in Walk(fds.open(name, REAL_DIRECTORY, dir_fd=directory), "search"):
-            if not done:
-                statuses = (os.stat(each, dir_fd=level.fd, follow_symlinks=False) for each in level.files)
-                latest = max(latest, os.fstat(level.fd).st_ctime_ns, *(status.st_ctime_ns for status in statuses))
+        return max(_change_times(directory, name))
     except (FileNotFoundError, PermissionError):
         return 0  # it is being changed, or we cannot know
+
+
+def _change_times(directory: int, name: str) -> Iterator[int]:
+    """Yield when an entry, and each thing in it, was last changed, by the one time that no program can set (ctime)."""
+    fds = Descriptors()
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            yield status.st_ctime_ns
+            return
+        for level, done in Walk(fds.open(name, REAL_DIRECTORY, dir_fd=directory), "search"):
+            if not done:
+                yield os.fstat(level.fd).st_ctime_ns
+                for each in level.files:
+                    yield os.stat(each, dir_fd=level.fd, follow_symlinks=False).st_ctime_ns
     finally:
         fds.close_all()
-    return latest
 
 
 def find(directory: int, path: str, made: Collection[str], copied: Mapping[str, int]) -> Found:
