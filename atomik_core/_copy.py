@@ -8,6 +8,7 @@ from ._os.copying import Transfer
 from ._os.descriptors import Descriptors
 from ._os.filesystems import Filesystem
 from ._os.held import leave, open_held
+from ._os.paths import is_in
 from ._publish.content import CopyContent
 from ._publish.options import Options
 from ._publish.publication import Publication
@@ -58,7 +59,7 @@ def copy(
     fd = -1
     try:
         fd, lock = open_held(fds, source)
-        if _is_inside(os.fsdecode(dst), source):
+        if os.path.isdir(source) and is_in(os.path.realpath(os.fsdecode(dst)), os.path.realpath(source)):
             msg = f"{os.fsdecode(dst)!r} lies inside {source!r}: a copy cannot contain itself; choose a destination beside it"
             raise ValueError(msg)
         is_held = lock == "held" and Filesystem(fd).lock_scope == "exact"
@@ -70,7 +71,3 @@ def copy(
         if fd != -1:
             leave(fd)
         fds.close_all()
-
-
-def _is_inside(path: str, folder: str) -> bool:
-    return (os.path.realpath(path) + "/").startswith(os.path.realpath(folder) + "/") and os.path.isdir(folder)

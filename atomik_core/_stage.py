@@ -8,7 +8,7 @@ import stat
 import time
 from pathlib import Path
 
-from ._os import remove, rename
+from ._os import paths, remove, rename
 from ._os.names import is_removed_file, kept_name
 from ._os.sync import resolve_level
 from ._plugins import hooks
@@ -146,7 +146,7 @@ class _Place:
 
     def clear(self, path: str) -> None:
         """Remove the folders that we made at a path and in it, as far as nothing is in them."""
-        made = {each for each in self.made if f"{each}/".startswith(f"{path}/")}
+        made = {each for each in self.made if paths.is_in(each, path)}
         work.remove_unused(self.wrapper.fd, made)
         self.made -= made
 
@@ -234,12 +234,10 @@ class Stage:
                 raise ValueError(msg)
             by_path[path] = output
         for path, output in by_path.items():
-            above = os.path.dirname(path)
-            while above != os.path.dirname(above) and above not in by_path:
-                above = os.path.dirname(above)
-            if above in by_path and above != path:
-                output.outer = by_path[above]
-                output.relative = os.path.relpath(path, above)
+            outer = next((above for above in paths.above(path) if above in by_path), None)
+            if outer is not None:
+                output.outer = by_path[outer]
+                output.relative = os.path.relpath(path, outer)
 
     # What the user asks.
 
@@ -581,16 +579,16 @@ class Stage:
         if not found or self._extras == "discard":
             return
         if self._extras == "refuse":
-            paths = [
+            made = [
                 os.path.join(os.path.dirname(place.entry.destination.path.rstrip("/")), name)
                 for place, extras in found.items()
                 for name in sorted(extras)
             ]
             msg = (
-                f"More was made than the outputs, and nothing is published: {', '.join(map(repr, paths))}; "
+                f"More was made than the outputs, and nothing is published: {', '.join(map(repr, made))}; "
                 "pass extras='publish' to publish it beside them, or extras='discard' to drop it"
             )
-            raise ExtrasError(errno.EEXIST, msg, paths[0])
+            raise ExtrasError(errno.EEXIST, msg, made[0])
         for place, extras in found.items():
             # As a direct run would have, which nobody asks whether it may.
             yield from self._transaction.adopt(

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from .._os import mounts, names, remove, rename
+from .._os import mounts, names, paths, remove, rename
 from ..errors import FileAlreadyExistsError, InvalidCrossDeviceError
 from .destination import Destination, Directories
 
@@ -34,7 +34,7 @@ class Backup:
         self._tried = False
         there = self._place.real_path()
         for here in {destination.real_path(), os.path.realpath(destination.path)}:
-            if f"{here}/".startswith(f"{there}/") or f"{there}/".startswith(f"{here}/"):
+            if paths.is_in(here, there) or paths.is_in(there, here):
                 msg = f"backup {path!r} is the destination itself, or one lies inside the other; keep the old version beside it"
                 raise ValueError(msg)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 
+from .._os import paths
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .entry import Entry
 
 
@@ -30,12 +30,12 @@ class Claims:
             ValueError: one is taken, or lies inside one that is, or around it.
         """
         options = entry.options
-        paths = [(entry.destination.path, options.overwrite and options.follow_symlinks and entry.kind != "symlink")]
+        wanted = [(entry.destination.path, options.overwrite and options.follow_symlinks and entry.kind != "symlink")]
         if options.backup is not None:
-            paths.append((options.backup, False))
+            wanted.append((options.backup, False))
         taken: list[str] = []
         try:
-            for given, follow in paths:
+            for given, follow in wanted:
                 path = self._resolve(given, follow=follow)
                 self._take(path, given)
                 taken.append(path)
@@ -56,7 +56,7 @@ class Claims:
         return os.path.realpath(found) if follow and os.path.islink(found) else found
 
     def _take(self, path: str, given: str) -> None:
-        above = tuple(_above(path))
+        above = tuple(paths.above(path))
         if path in self._taken or self._above[path] > 0 or not self._taken.isdisjoint(above):
             self._free_discarded()
         if path in self._taken:
@@ -74,15 +74,9 @@ class Claims:
 
     def _free(self, path: str) -> None:
         self._taken.remove(path)
-        self._above.subtract(_above(path))
+        self._above.subtract(paths.above(path))
 
 
 def claimed_twice(given: str) -> ValueError:
     """Return the error for a path that another member has."""
     return ValueError(f"{given!r} is the destination or the backup of another member of this group; each is taken once")
-
-
-def _above(path: str) -> Iterator[str]:
-    while path != "/":
-        path = os.path.dirname(path)
-        yield path

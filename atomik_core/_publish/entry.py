@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from .._os import calls, locks, metadata, names, remove, rename
+from .._os import calls, locks, metadata, names, paths, remove, rename
 from .._os import sync as _sync
 from .._os.copying import Transfer
 from .._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
@@ -245,7 +245,7 @@ class Entry:
 
     def _open_tmp_dir(self, tmp_dir: str) -> DestinationDirectory:
         destination = self.destination
-        if (os.path.realpath(tmp_dir) + "/").startswith(os.path.realpath(destination.path) + "/"):
+        if paths.is_in(os.path.realpath(tmp_dir), os.path.realpath(destination.path)):
             msg = f"tmp_dir {tmp_dir!r} lies inside the destination {destination.path!r}, which is replaced as a whole; choose another"
             raise ValueError(msg)
         required.writable(destination)
@@ -915,15 +915,12 @@ class Entry:
             first = error
         else:
             return kept.path
-        folder = staged.directory.path
-        while True:
-            folder, _, name = folder.rstrip("/").rpartition("/")
+        for folder in paths.above(staged.directory.path):
             try:
-                place = DestinationDirectory(self.fds.open(folder or "/", DIRECTORY), folder or "/")
-                return self._keep_in(place)
+                return self._keep_in(DestinationDirectory(self.fds.open(folder, DIRECTORY), folder))
             except OSError:
-                if not name:
-                    raise first from None
+                continue
+        raise first
 
     def _keep_in(self, place: DestinationDirectory) -> str:
         staged, kept = self.staged, Sibling(place, names.kept_name())

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from .._os import calls, locks, names, remove, rename
+from .._os import calls, locks, names, paths, remove, rename
 from .._os.copying import Transfer
 from .._os.descriptors import REAL_DIRECTORY, Descriptors
 from . import explain
@@ -149,11 +149,9 @@ class Wrapper:
     def _keep_above(self, kept: str, first: OSError) -> str:
         """Move everything to a folder in the nearest directory that takes one; copy what cannot be moved there."""
         fds = Descriptors()
-        folder = self.directory.path.rstrip("/")
         try:
-            while folder:
-                folder = os.path.dirname(folder.rstrip("/")).rstrip("/")
-                where = f"{folder}/{kept}"
+            for folder in paths.above(self.directory.path):
+                where = os.path.join(folder, kept)
                 try:
                     os.mkdir(where, stat.S_IRWXU)
                 except OSError:

@@ -8,6 +8,7 @@ import stat
 
 from .._os import calls
 from .._os.descriptors import REAL_DIRECTORY, Descriptors
+from .._os.paths import is_in
 from .._os.walk import Walk
 
 TYPE_CHECKING = False
@@ -165,16 +166,12 @@ class LinkAdapter:
                 (self._staged_in, self._published_in),
                 (self._staged_root, self._published_root),
             ):
-                if _is_in(target, staged):
+                if is_in(target, staged):
                     return published + target[len(staged) :]
             return target
         made_in, published_in = os.path.join(self._staged_root, folder), os.path.join(self._published_root, folder)
         led_to = os.path.normpath(os.path.join(made_in, target))
         leads_to = os.path.normpath(os.path.join(published_in, target))
-        if _is_in(led_to, self._staged_root) or os.path.lexists(leads_to) or not os.path.lexists(led_to):
+        if is_in(led_to, self._staged_root) or os.path.lexists(leads_to) or not os.path.lexists(led_to):
             return target
         return os.path.relpath(led_to, published_in)
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
