@@ -8,30 +8,30 @@ import os
 
 from ._file import open_file
 from ._os.sync import resolve_level
+from ._publish.block import JointBlock
 from ._publish.claims import Claims
 from ._publish.content import FolderContent, PathContent, SymlinkContent
 from ._publish.options import Options
-from ._publish.publication import Publication, public_names
+from ._publish.publication import Publication
 from ._publish.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
     from typing import IO, Any, BinaryIO, Literal, Self, TextIO, overload
 
     from ._file import BinaryMode, TextMode
     from ._mode import Mode
     from ._os.levels import Sync
     from ._publish.content import Extras
-    from ._publish.entry import Content, State
+    from ._publish.entry import Content
     from ._publish.options import StrPath
     from ._publish.transaction import Members
 else:
     from ._file import overload
 
 
-class Group:
+class Group(JointBlock):
     """Several files and folders that are published together at the end of the group's block, or not at all.
 
     Made by :func:`atomik.group`. `file`, `folder`, `path` and `symlink` take the arguments of their namesakes but `sync`, which
@@ -39,10 +39,10 @@ class Group:
     in the order in which they were made. It belongs to one thread at a time.
     """
 
-    __slots__ = ("__weakref__", "_claims", "_members", "_sync", "_transaction", "_was_entered")
+    __slots__ = ("__weakref__", "_claims", "_members", "_sync")
 
     def __init__(self, sync: Sync | None) -> None:
-        self._was_entered = False
+        self._was_opened = False
         self._sync = resolve_level(sync)
         self._members: list[Publication[Any]] = []
         self._claims = Claims()
@@ -183,11 +183,6 @@ class Group:
     # The life cycle.
 
     @property
-    def state(self) -> State:
-        """``"new"`` or ``"open"``, in the end ``"published"`` or ``"discarded"``."""
-        return self._transaction.end or ("open" if self._was_entered else "new")
-
-    @property
     def publications(self) -> tuple[Publication[Any], ...]:
         """The members, in the order in which they were made and are published."""
         if self.state != "discarded":
@@ -215,39 +210,14 @@ class Group:
                 member.discard()
         self._transaction.commit(self._entries())
 
-    def discard(self) -> None:
-        """Remove what is staged and publish nothing. Repeated, or after `publish`, it does nothing."""
-        self._drop(None)
-
     def __enter__(self) -> Self:
         if self.state != "new":
             msg = f"the group was opened before; it is {self.state}"
             raise ValueError(msg)
         if not self._members:
             self._transaction = Transaction(self._sync, is_shared=True)  # this process's, if it was made in another
-        self._was_entered = True
+        self._was_opened = True
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        if error is not None:
-            self._drop(error)
-        elif self.state == "open":
-            self.publish()
-
-    def __del__(self) -> None:
-        try:
-            self._drop(None)
-        except AttributeError:
-            pass  # interrupted while it was made, or refused
-
-    def __dir__(self) -> list[str]:
-        return public_names(type(self))
-
-    def _drop(self, error: BaseException | None) -> None:
-        if self.state in {"new", "open"} and not self._transaction.is_foreign:
-            self._transaction.abort(self._entries(), error)
 
     def _entries(self) -> Members:
         return {member._entry: member for member in self.publications}

@@ -13,23 +13,23 @@ from ._os.names import is_removed_file, kept_name
 from ._os.sync import resolve_level
 from ._plugins import hooks
 from ._publish import work
+from ._publish.block import JointBlock
 from ._publish.claims import Claims
 from ._publish.content import StagedContent, require_extras
 from ._publish.options import Options
-from ._publish.publication import Publication, public_names
+from ._publish.publication import Publication
 from ._publish.transaction import Transaction
 from .errors import DirectWriteError, ExtrasError, FileAlreadyExistsError, NothingStagedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
     from typing import Any, Final, Literal, Self, TypeAlias
 
     from ._os.levels import Sync
     from ._publish.content import Extras
     from ._publish.destination import DestinationDirectory
-    from ._publish.entry import Entry, State
+    from ._publish.entry import Entry
     from ._publish.options import StrPath
     from ._publish.staging import Wrapper
     from ._publish.transaction import Members
@@ -190,7 +190,7 @@ class _Places:
         return self._by_directory[directory].wrapper
 
 
-class Stage:
+class Stage(JointBlock):
     """Outputs that a program makes at staged paths, and that are published together at the end of the block.
 
     Made by :func:`atomik.stage`; its ``with`` yields it. ``stage[key]`` is the path to tell the program. Without ``with``:
@@ -198,9 +198,7 @@ class Stage:
     nothing. It belongs to one thread at a time.
     """
 
-    __slots__ = (
-        "__weakref__", "_extras", "_options", "_outputs", "_places", "_report", "_strict", "_transaction", "_was_opened",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_extras", "_options", "_outputs", "_places", "_report", "_strict")
 
     def __init__(
         self, outputs: Mapping[Any, StrPath] | Sequence[StrPath], options: Options, extras: Extras, *, strict: bool
@@ -304,11 +302,6 @@ class Stage:
         """What the stage did; complete when it is at its end."""
         return self._report
 
-    @property
-    def state(self) -> State:
-        """``"new"`` or ``"open"``, in the end ``"published"`` or ``"discarded"``."""
-        return self._transaction.end or ("open" if self._was_opened else "new")
-
     # The life cycle.
 
     def open(self) -> Self:
@@ -405,35 +398,10 @@ class Stage:
                 self._report.kept = kept
                 self._warn_of_direct_writes()
 
-    def discard(self) -> None:
-        """Remove what is staged and publish nothing. Repeated, or after `publish`, it does nothing."""
-        self._drop(None)
-
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        if error is not None:
-            self._drop(error)
-        elif self.state == "open":
-            self.publish()
-
-    def __del__(self) -> None:
-        try:
-            self._drop(None)
-        except AttributeError:
-            pass  # interrupted while it was made, or refused
-
-    def __dir__(self) -> list[str]:
-        return public_names(type(self))
-
-    def _drop(self, error: BaseException | None) -> None:
-        if self.state in {"new", "open"} and not self._transaction.is_foreign:
-            self._transaction.abort(self._members(), error)
-
-    def _members(self) -> Members:
+    def _entries(self) -> Members:
         return {output.entry: output.member for output in self._outputs.values() if output.member is not None}
 
     # What the program has made.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._plugins import hooks
+from .block import Block
 from .content import FileContent
 from .entry import Entry
 from .transaction import Transaction
@@ -11,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
     from typing import Generic, TypeVar
 
     from .entry import Content, State
@@ -29,7 +29,7 @@ else:
         __class_getitem__ = classmethod(type(list[int]))
 
 
-class Publication(Generic[H_co]):
+class Publication(Block, Generic[H_co]):
     """One file or folder on its way to its destination: there whole when the block ends, or not at all.
 
     Made by :func:`atomik.file`, :func:`atomik.folder` and :func:`atomik.path`. Use it with ``with``, or call `open`,
@@ -138,20 +138,6 @@ class Publication(Generic[H_co]):
     def __enter__(self) -> H_co:
         return self.open()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        if error is not None:
-            self._drop(error)
-        elif self._entry.state == "open":
-            self.publish()
-
-    def __del__(self) -> None:
-        try:
-            self._drop(None)
-        except AttributeError:
-            pass  # interrupted while it was made
-
     def _drop(self, error: BaseException | None) -> None:
         entry, transaction = self._entry, self._transaction
         if entry.state == "open" and transaction is not None and not transaction.is_foreign:
@@ -167,9 +153,6 @@ class Publication(Generic[H_co]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._entry.destination.path!r}: {self._entry.state}>"
 
-    def __dir__(self) -> list[str]:
-        return public_names(type(self))
-
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
@@ -178,8 +161,3 @@ class Publication(Generic[H_co]):
                 "that is what its `with` gives, or its open()"
             )
             raise AttributeError(msg, name=name, obj=self)
-
-
-def public_names(kind: type) -> list[str]:
-    """Return the names of a class that its users may know: the documented ones, and Python's own."""
-    return [name for name in dir(kind) if not name.startswith("_") or name.endswith("__")]
