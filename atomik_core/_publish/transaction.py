@@ -471,11 +471,10 @@ class Transaction:
             if steps.watchers:
                 _notify(trouble, publication, "durable")
             if entry.holds_something:
-                _ensure(trouble, entry.remove_displaced)
-                _ensure(trouble, entry.leave)
-        _ensure(trouble, self._directories.remove_wrappers)
+                _ensure(trouble, [entry.remove_displaced, entry.leave])
+        _ensure(trouble, [self._directories.remove_wrappers])
         if self._left_out:
-            _ensure(trouble, self._directories.remove_created)
+            _ensure(trouble, [self._directories.remove_created])
         if steps.watchers:
             for publication in members.values():
                 _notify(trouble, publication, "tidied")
@@ -541,7 +540,7 @@ class Transaction:
         trouble: list[BaseException] = []
         release = [entry.content.release for entry in opened]
         remove = [partial(_remove_staged, entry) for entry in reversed(opened)]
-        _ensure_all(trouble, [*before, partial(_mark_discarded, members), *release, *remove, *after])
+        _ensure(trouble, [*before, partial(_mark_discarded, members), *release, *remove, *after])
         if steps.watchers:
             for publication in opened.values():
                 _notify(trouble, publication, "discarded")
@@ -600,15 +599,7 @@ def _attempt(trouble: list[BaseException], step: Callable[..., object], *argumen
         trouble.append(error)
 
 
-def _ensure(trouble: list[BaseException], step: Callable[..., object], *arguments: object) -> None:
-    """Do a step that may be done twice: once more, if an interrupt has cut it short."""
-    before = len(trouble)
-    _attempt(trouble, step, *arguments)
-    if len(trouble) > before and not isinstance(trouble[-1], Exception):
-        _attempt(trouble, step, *arguments)
-
-
-def _ensure_all(trouble: list[BaseException], jobs: list[Callable[[], object]]) -> None:
+def _ensure(trouble: list[BaseException], jobs: list[Callable[[], object]]) -> None:
     """Do every job, whatever goes wrong, each of which may be done twice: the one that an interrupt falls into is done again."""
     left = jobs[::-1]
     tries = 0
