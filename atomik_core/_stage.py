@@ -559,9 +559,7 @@ class Stage(JointBlock):
             raise ExtrasError(errno.EEXIST, msg, made[0])
         for place, extras in found.items():
             # As a direct run would have, which nobody asks whether it may.
-            yield from self._transaction.adopt(
-                place.wrapper, extras, place.entry.destination.path, place.entry, overwrite=True
-            )
+            yield from self._transaction.adopt(place.wrapper, extras, place.entry, overwrite=True)
 
 
 def _followed_link(entry: Entry) -> tuple[int, int] | None:

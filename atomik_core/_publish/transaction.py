@@ -296,9 +296,7 @@ class Transaction:
 
     def _complete_extras(self, members: Members, entry: Entry, made_in: Wrapper) -> None:
         try:
-            for extra in self.adopt(
-                made_in, entry.extras, entry.destination.path, entry, overwrite=entry.options.overwrite
-            ):
+            for extra in self.adopt(made_in, entry.extras, entry, overwrite=entry.options.overwrite):
                 members[extra] = None
                 self.complete(extra, None)
         except OSError as error:
@@ -306,9 +304,7 @@ class Transaction:
             made_in.keep(error)
             raise
 
-    def adopt(
-        self, made_in: Wrapper, extras: Iterable[str], beside: str, entry: Entry, *, overwrite: bool
-    ) -> Iterator[Entry]:
+    def adopt(self, made_in: Wrapper, extras: Iterable[str], entry: Entry, *, overwrite: bool) -> Iterator[Entry]:
         """Make entries of what a program has made beside others; the hooks see only those others.
 
         Of a folder that is there already, one of each thing in it, as if the program had written there.
@@ -316,15 +312,14 @@ class Transaction:
         Args:
             made_in: the staging folder.
             extras: the names in it.
-            beside: the path of a destination, beside which they are to be.
-            entry: that destination, whose other options they get.
+            entry: the one beside whose destination they are to be, and whose other options they get.
             overwrite: whether they replace what is there.
 
         Raises:
             ExtrasError: one is an output, too.
             OSError: what is wrong with a destination.
         """
-        folder = os.path.dirname(beside.rstrip("/"))
+        folder = os.path.dirname(entry.destination.path.rstrip("/"))
         for name in sorted(extras):
             path = os.path.join(folder, name)
             yield from self._adopt(made_in, name, entry.destination.given_directory, path, entry, overwrite)
