@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
+from core.shapes import SHAPES
 
-_SHAPES = [
-    pytest.param(FILE, id="file"),
-    pytest.param(FOLDER, id="folder"),
-    pytest.param(PATH_TO_FILE, id="path-file"),
-    pytest.param(PATH_TO_FOLDER, id="path-folder"),
-]
+_SHAPES = [pytest.param(shape, id=name) for name, shape in SHAPES.items()]
 
 
 @pytest.fixture(params=_SHAPES)

@@ -55,3 +55,6 @@ FILE = Shape(atomik.file, is_folder=False)
 FOLDER = Shape(atomik.folder, is_folder=True)
 PATH_TO_FILE = Shape(atomik.path, is_folder=False)
 PATH_TO_FOLDER = Shape(atomik.path, is_folder=True)
+
+#: All of them, as tests and destinations are named after them.
+SHAPES = {"file": FILE, "folder": FOLDER, "path-file": PATH_TO_FILE, "path-folder": PATH_TO_FOLDER}

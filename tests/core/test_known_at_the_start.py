@@ -10,12 +10,9 @@ import pytest
 
 import atomik
 from atomik_core._os import calls, rename
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
+from core.shapes import FILE, FOLDER
 from support.needs import need_tool
 from support.processes import NOBODY, run
-
-SHAPES = {"file": FILE, "folder": FOLDER, "path-file": PATH_TO_FILE, "path-folder": PATH_TO_FOLDER}
-each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 
 def refused(shape, path, error, match, **options):
@@ -29,7 +26,6 @@ def refused(shape, path, error, match, **options):
 
 @pytest.mark.system
 @pytest.mark.parametrize("flag", ["a", "i"])
-@each_shape
 def test_chattr_of_what_stands_there(mounts, shape, flag):
     """What is immutable or append-only is not replaced, and that is said at the start, with the remedy."""
     need_tool("chattr")
@@ -45,7 +41,6 @@ def test_chattr_of_what_stands_there(mounts, shape, flag):
 
 @pytest.mark.system
 @pytest.mark.parametrize("overwrite", [False, True], ids=["new", "over"])
-@each_shape
 def test_append_only_directory(mounts, shape, overwrite):
     """In an append-only directory nothing is staged by a name, which could never be taken away again."""
     need_tool("chattr")
@@ -133,7 +128,6 @@ def test_refused_fchmod(tmp_path, monkeypatch):
     FILE.publish(tmp_path / "b", "new")
 
 
-@each_shape
 @pytest.mark.parametrize("code", [1, 13, 38], ids=["EPERM", "EACCES", "ENOSYS"])
 def test_refused_renameat2(tmp_path, monkeypatch, shape, code):
     """Where a filter refuses renameat2, by whatever errno, new content is published by another rung."""

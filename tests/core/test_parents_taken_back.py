@@ -13,10 +13,6 @@ import atomik_core.testing
 from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
 from support.processes import Program
 
-SHAPES = pytest.mark.parametrize(
-    "shape", [FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER], ids=["file", "folder", "path-file", "path-folder"]
-)
-
 NEIGHBOUR = """
 import os, sys
 import atomik
@@ -96,7 +92,6 @@ def test_taken_back_during_the_block(tmp_path, shape, overwrite, tmp_dir):
 
 
 @pytest.mark.system
-@SHAPES
 def test_taken_back_with_a_tmp_dir_on_another_filesystem(mounts, shape):
     """The same where the finished content is copied to its destination."""
     folder, elsewhere = mounts("ext4"), mounts("tmpfs")

@@ -12,7 +12,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from faults.cuts import Filesystem, carry_names_to_the_disk, laid
+from faults.cuts import Filesystem, cut_after
 from faults.scenarios import PREPARE, Scenario
 from support.filesystems import mount_point
 from support.powercut import PowerCut
@@ -43,12 +43,7 @@ def outcomes(traced: Traced, filesystem: Filesystem, scenario: Scenario, *, carr
     seen = []
     with PowerCut(filesystem) as disk:
         for _ in range(CUTS):
-            folder = laid(scenario, disk)
-            traced.calls(scenario.source, folder)
-            if carried:
-                carry_names_to_the_disk(disk.path)
-            disk.cut()
-            disk.remount()
+            folder = cut_after(traced, disk, scenario, carried=carried)
             seen.append(found(scenario, folder / "target"))
     return ", ".join(sorted(set(seen)))
 

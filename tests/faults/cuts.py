@@ -14,6 +14,7 @@ import atomik
 from faults.kills import ONLY_LOOK, check_recovery
 from faults.scenarios import Scenario
 from support.namespace import command
+from support.outcome import Call
 from support.powercut import PowerCut
 from support.processes import Program
 from support.traced import Traced
@@ -21,7 +22,7 @@ from support.traced import Traced
 Filesystem = Literal["ext4", "xfs"]
 
 #: Calls after which the disk is as it was before.
-_HARMLESS = {*ONLY_LOOK, "close", "flock", "ioctl"}
+HARMLESS = {*ONLY_LOOK, "close", "flock", "ioctl"}
 
 #: Publishes without end, telling of each publication when it is done. SYNC and START are filled in.
 _WORKLOAD = """
@@ -107,24 +108,38 @@ def check_cuts_at_each_call(traced: Traced, filesystem: Filesystem, scenario: Sc
     with PowerCut(filesystem) as disk:
         calls = traced.calls(scenario.source, laid(scenario, disk))
         for call in calls:
-            if call.name in _HARMLESS or (call.name == "openat" and "O_CREAT" not in call.arguments):
+            if call.name in HARMLESS or (call.name == "openat" and "O_CREAT" not in call.arguments):
                 continue
-            folder = laid(scenario, disk)
-            with traced.paused_at(call, scenario.source, folder) as paused:
-                carry_names_to_the_disk(disk.path)
-                disk.cut()
-                os.kill(paused.pid, signal.SIGKILL)
-            disk.remount()
+            folder = cut_at(traced, disk, scenario, call)
             version = scenario.read(folder / "target")
             assert version in {scenario.before, "new"}, f"{version!r} after a cut at {call}"
             check_recovery(scenario, folder, call)
-        folder = laid(scenario, disk)
-        traced.calls(scenario.source, folder)
-        disk.cut()
-        disk.remount()
+        folder = cut_after(traced, disk, scenario, carried=False)
         allowed = {"new"} if scenario.sync == "full" else {scenario.before, "new"}
         assert scenario.read(folder / "target") in allowed, "acknowledged, and lost"
         check_recovery(scenario, folder, "the end")
+
+
+def cut_at(traced: Traced, disk: PowerCut, scenario: Scenario, call: Call) -> Path:
+    """Cut the power right after CALL, when all names have just been carried to the disk; the place, after a reboot."""
+    folder = laid(scenario, disk)
+    with traced.paused_at(call, scenario.source, folder) as paused:
+        carry_names_to_the_disk(disk.path)
+        disk.cut()
+        os.kill(paused.pid, signal.SIGKILL)
+    disk.remount()
+    return folder
+
+
+def cut_after(traced: Traced, disk: PowerCut, scenario: Scenario, *, carried: bool) -> Path:
+    """Cut the power when the workload has ended: at once, or when all names were CARRIED to the disk; the place then."""
+    folder = laid(scenario, disk)
+    traced.calls(scenario.source, folder)
+    if carried:
+        carry_names_to_the_disk(disk.path)
+    disk.cut()
+    disk.remount()
+    return folder
 
 
 def laid(scenario: Scenario, disk: PowerCut) -> Path:

@@ -15,13 +15,12 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults.cuts import carry_names_to_the_disk, laid
+from faults import cuts
 from faults.kills import ONLY_LOOK
 from faults.scenarios import PREPARE, Scenario
 from support.filesystems import mount_point
@@ -95,15 +94,10 @@ def cut_at_each_call(traced: Traced, kind: str, scenario: Scenario) -> Found:
     """Cut the power after each system call, when somebody's fsync has just carried all names to the disk."""
     seen = Found()
     with PowerCut(kind) as disk:  # type: ignore[arg-type]  # it is one that can be cut
-        for call in traced.calls(scenario.source, laid(scenario, disk)):
-            if call.name in {*ONLY_LOOK, "close", "flock", "ioctl"}:
+        for call in traced.calls(scenario.source, cuts.laid(scenario, disk)):
+            if call.name in cuts.HARMLESS:
                 continue
-            folder = laid(scenario, disk)
-            with traced.paused_at(call, scenario.source, folder) as paused:
-                carry_names_to_the_disk(disk.path)
-                disk.cut()
-                os.kill(paused.pid, signal.SIGKILL)
-            disk.remount()
+            folder = cuts.cut_at(traced, disk, scenario, call)
             seen[found(scenario, folder / "target")] += 1
     return seen
 
@@ -113,12 +107,7 @@ def cut_after(traced: Traced, kind: str, scenario: Scenario) -> Found:
     seen = Found()
     with PowerCut(kind) as disk:  # type: ignore[arg-type]  # it is one that can be cut
         for carried in (False, True, False, True):
-            folder = laid(scenario, disk)
-            traced.calls(scenario.source, folder)
-            if carried:
-                carry_names_to_the_disk(disk.path)
-            disk.cut()
-            disk.remount()
+            folder = cuts.cut_after(traced, disk, scenario, carried=carried)
             seen[found(scenario, folder / "target")] += 1
     return seen
 

@@ -8,14 +8,12 @@ from contextlib import ExitStack
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, Shape
+from core.shapes import FILE, FOLDER, SHAPES, Shape
 from support.filesystems import KINDS, Kind
 from support.processes import Program
 from support.rivals import rivals
 from support.state import ABSENT, state
 from support.watcher import Watcher
-
-SHAPES = {"file": FILE, "folder": FOLDER, "path-file": PATH_TO_FILE, "path-folder": PATH_TO_FOLDER}
 
 
 def takes_new(kind: Kind, shape: Shape) -> bool:

@@ -192,7 +192,10 @@ def without_time(data: bytes | None, format_: Format | None) -> bytes | None:
 @pytest.mark.leaks_descriptors  # those of polars and pyarrow, which start threads of their own
 @pytest.mark.filterwarnings("ignore")  # of the libraries, and of Luigi about mixed text and bytes
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize(
+    "writer",
+    [pytest.param(name, marks=pytest.mark.system if modules else ()) for name, (_, modules) in WRITERS.items()],
+)
 def test_a_library_writes_the_same_as_to_a_local_target(tmp_path, writer, name):
     """Every library, with every format: the same bytes, or the same kind of error, as with LocalTarget."""
     need_tool("gzip", "bzip2")
@@ -221,6 +224,7 @@ def test_an_open_target_answers_as_a_local_target(tmp_path, question, name):
     assert expected == attempt(AtomicLocalTarget(path, format_), QUESTIONS[question])
 
 
+@pytest.mark.system
 def test_pandas_writes_a_csv_with_the_default_format(tmp_path):
     """The most common pattern of all, `df.to_csv(file)`, makes the file when the block ends, and not before."""
     need_module("pandas")

@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
+from core.shapes import FILE, FOLDER, PATH_TO_FOLDER, SHAPES
 from lab.guest.places import elsewhere
 from support.watch import litter
 
 EVERYWHERE = ("ext4", "xfs", "btrfs", "f2fs", "overlay", "nfs4.2", "nfs3", "smb3")
 pytestmark = pytest.mark.places(*EVERYWHERE)
 
-SHAPES = {"file": FILE, "folder": FOLDER, "path-file": PATH_TO_FILE, "path-folder": PATH_TO_FOLDER}
 each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 #: What the row of the documentation's table begins with, for each kind of place.

@@ -12,11 +12,10 @@ import pytest
 
 import atomik
 from atomik_core import testing
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
+from core.shapes import FILE, SHAPES
 
 pytestmark = [pytest.mark.kernels("6.1"), pytest.mark.users("user")]
 
-SHAPES = {"file": FILE, "folder": FOLDER, "path-file": PATH_TO_FILE, "path-folder": PATH_TO_FOLDER}
 each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 

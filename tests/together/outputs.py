@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, Shape
+from core.shapes import SHAPES, Shape
 
 #: The destinations' names, and what is published there.
-OUTPUTS: dict[str, Shape] = {
-    "file": FILE,
-    "folder": FOLDER,
-    "path-file": PATH_TO_FILE,
-    "path-folder": PATH_TO_FOLDER,
-}
+OUTPUTS = SHAPES
 NAMES = list(OUTPUTS)
 
 

@@ -9,13 +9,11 @@ import pytest
 
 import atomik
 import atomik_core.testing
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
 from support.watch import litter, no_leaks, tree
 from together.outputs import NAMES, OUTPUTS, add, lay_all
 
-shapes = pytest.mark.parametrize(
-    "shape", [FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER], ids=["file", "folder", "path-file", "path-folder"]
-)
+shapes = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 folders = pytest.mark.parametrize("shape", [FOLDER, PATH_TO_FOLDER], ids=["folder", "path-folder"])
 files = pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["file", "path-file"])
 

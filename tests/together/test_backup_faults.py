@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, Shape
+from core.shapes import FILE, SHAPES, Shape
 from support.watch import litter
 from together.faults import changes
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.leaves_litter]
 
-shapes = pytest.mark.parametrize(
-    "shape", [FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER], ids=["file", "folder", "path-file", "path-folder"]
-)
+shapes = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 _FILL_FOLDER = """
     (handle / "sub").mkdir(parents=True)

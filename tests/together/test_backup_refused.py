@@ -7,12 +7,10 @@ import os
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
 from support.watch import no_leaks
 
-shapes = pytest.mark.parametrize(
-    "shape", [FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER], ids=["file", "folder", "path-file", "path-folder"]
-)
+shapes = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 folders = pytest.mark.parametrize("shape", [FOLDER, PATH_TO_FOLDER], ids=["folder", "path-folder"])
 files = pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["file", "path-file"])
 
