@@ -7,6 +7,7 @@ import os
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,12 +190,8 @@ def _length(func, atomic_tmp):
     return length
 
 
-@pytest.mark.system
-@pytest.mark.slow
-@pytest.mark.leaves_litter
-def test_a_cut_some_seconds_later_leaves_a_state_that_is_shown(atomic_tmp):
-    """When ext4 has committed the names by itself, but not the contents: the classic file of no bytes."""
-    functions = [in_place, replaced, replaced_file_synced, made_directory_synced]
+def left_by_a_late_cut(functions: list[Any]) -> dict[Any, Any]:
+    """What each of them leaves on ext4 when the power is cut seconds after its second step."""
     with PowerCut("ext4", options="noauto_da_alloc") as disk:
         tops = []
         for func in functions:
@@ -208,14 +205,25 @@ def test_a_cut_some_seconds_later_leaves_a_state_that_is_shown(atomic_tmp):
         time.sleep(7)
         disk.cut()
         disk.remount()
-        left = {func: look(top) for func, top in zip(functions, tops, strict=True)}
+        return {func: look(top) for func, top in zip(functions, tops, strict=True)}
 
-    lost = 0
-    for func, state in left.items():
-        shown = states_at_the_end(atomic_tmp, func, 2)
-        assert state in shown.values(), (func.__name__, state, shown)
-        lost += state == shown.get("contents")
-    assert lost, left
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.leaves_litter
+def test_a_cut_some_seconds_later_leaves_a_state_that_is_shown(atomic_tmp):
+    """When ext4 has committed the names by itself, but not the contents: the classic file of no bytes."""
+    functions = [in_place, replaced, replaced_file_synced, made_directory_synced]
+    for _ in range(3):  # somebody else's sync may carry the contents, too
+        lost = 0
+        left = left_by_a_late_cut(functions)
+        for func, state in left.items():
+            shown = states_at_the_end(atomic_tmp, func, 2)
+            assert state in shown.values(), (func.__name__, state, shown)
+            lost += state == shown.get("contents")
+        if lost:
+            return
+    pytest.fail(f"no content was lost: {left}")
 
 
 # What the model says, without a disk.
