@@ -21,8 +21,10 @@ collect_ignore = ["lab"]
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers by which a test says that it leaves something on purpose; let Ctrl-C be heard.
 
-    A run that nohup or a script's `&` has started ignores it, and so would every process that a test starts.
+    A run that nohup or a script's `&` has started ignores it, and so would every process that a test starts. The cache is
+    this run's own: pytest processes that a test starts would find it by tox's variable.
     """
+    os.environ.pop("TOX_ENV_DIR", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "leaves_litter: leaves staging entries or kept work behind, on purpose")
