@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -97,8 +98,22 @@ def run() -> int:
         if end.number != signal.SIGPIPE:
             _print_error(str(end))
         return end.status
+    finally:
+        _drop_unheard()
 
 
 def _print_error(line: str) -> None:
     with suppress(OSError):  # standard error is closed or full, too
         click.echo(f"atomik: {printable(' '.join(line.split()))}", err=True)
+
+
+def _drop_unheard() -> None:
+    """Drop what standard error has not taken: the interpreter would fail to write it at exit, with a status of its own (120)."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
