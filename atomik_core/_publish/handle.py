@@ -78,6 +78,15 @@ class _Unbuffered(io.FileIO):
         return dir(io.FileIO)
 
 
+def _kernel_write(raw: io.FileIO) -> Callable[[Any], int]:
+    """Return the raw file's own method, which one write to the kernel is, whatever the file says its `write` is.
+
+    It is bound with its type: Python 3.12 and 3.13 crash in the method that is bound without (PyCMethod_New, METH_METHOD).
+    """
+    write: Callable[[Any], int] = io.FileIO.write.__get__(raw, io.FileIO)
+    return write
+
+
 def _drop(data: Any) -> int:
     """Write nothing: in a forked child, where the buffers' content is the parent's to write."""
     return memoryview(data).nbytes
@@ -167,7 +176,7 @@ class Handle:
         size = self._buffering
         raw: Any = (_Unbuffered if size == 0 else io.FileIO)(fd, self.raw_mode, closefd=False)
         raw.name = name
-        self._let_through(raw, io.FileIO.write.__get__(raw))
+        self._let_through(raw, _kernel_write(raw))
         if size == 0:
             self._layers = (raw,)
         else:
@@ -195,7 +204,7 @@ class Handle:
     def call_before_writes(self, call: Callable[[], object]) -> None:
         """Have ``call()`` called before each write to the kernel; what it raises fails the write."""
         raw = self._layers[-1]
-        write = io.FileIO.write.__get__(raw)
+        write = _kernel_write(raw)
 
         def write_after_call(data: Any) -> int:
             try:
