@@ -113,14 +113,17 @@ def _name(function: Any) -> str:
 
 
 def _body(code: CodeType) -> str:
-    """Return the text of what a lambda evaluates; nothing where Python was told to forget where that is."""
+    """Return the text of what a lambda evaluates; its constants where Python does not say where that is.
+
+    Python 3.12 does not of a lambda that returns a constant, and no Python does that was told to forget it.
+    """
     begins, ends = [], []
     for line, end_line, column, end_column in code.co_positions():
         if line is not None and column is not None and end_line is not None and end_column and end_column > column:
             begins.append((line, column))
             ends.append((end_line, end_column))
     if not begins:
-        return ""
+        return repr([value for value in code.co_consts if value is None or isinstance(value, (str, bytes, int, float))])
     (first, column), (last, end_column) = min(begins), max(ends)
     lines = [linecache.getline(code.co_filename, number).encode() for number in range(first, last + 1)]
     lines[-1] = lines[-1][:end_column]
