@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import atomik
 
 
@@ -58,3 +60,4 @@ PATH_TO_FOLDER = Shape(atomik.path, is_folder=True)
 
 #: All of them, as tests and destinations are named after them.
 SHAPES = {"file": FILE, "folder": FOLDER, "path-file": PATH_TO_FILE, "path-folder": PATH_TO_FOLDER}
+each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))

@@ -10,7 +10,7 @@ import pytest
 
 import atomik
 from atomik_core._os import filesystems, locks, names
-from core.shapes import FILE, FOLDER, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FOLDER, each_shape
 from filesystems.leavings import STAGE, held, leave
 from support.filesystems import KINDS
 from support.namespace import command
@@ -282,7 +282,7 @@ def test_the_lock_file(mounts, over_the_network, kind, call):
 
 
 @pytest.mark.parametrize("kind", ["ext4", "btrfs", "bindfs"])
-@pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
+@each_shape
 def test_the_lock_file_goes(mounts, over_the_network, kind, shape):
     """The lock file is never published, and goes with the staging folder, whether that is published or discarded."""
     folder = mounts(kind)

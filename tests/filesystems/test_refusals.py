@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, each_shape
 from support.namespace import mount_of
 from support.watch import tree
 
-each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 FILES = pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["file", "path-file"])
 FOLDERS = pytest.mark.parametrize("shape", [FOLDER, PATH_TO_FOLDER], ids=["folder", "path-folder"])
 NO_EXCHANGE = pytest.mark.parametrize("kind", ["bindfs", "exfat"])

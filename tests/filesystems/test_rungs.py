@@ -9,11 +9,10 @@ import pytest
 
 import atomik
 from atomik_core._os import calls
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, each_shape
 from support.processes import run
 from support.rivals import rivals
 
-each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 each_kind = pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
 
 #: Makes the bindings answer ENOSYS, as they do where there is no such call.

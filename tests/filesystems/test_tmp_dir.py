@@ -11,7 +11,7 @@ import pytest
 import atomik
 from atomik_core import testing
 from atomik_core._os import rename
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, each_shape
 from filesystems.extents import MIB, allocated, make_sparse
 from support.filesystems import KINDS
 from support.namespace import command
@@ -21,7 +21,6 @@ from support.state import ABSENT, state
 from support.watch import tree
 from support.watcher import Watcher
 
-each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 #: Where to stage and where to publish, and whether that is one filesystem.
 PLACES = [
     pytest.param("ext4", "ext4", id="the same"),

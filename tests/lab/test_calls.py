@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FOLDER, SHAPES, each_shape
 from lab.guest.places import elsewhere
 from support.watch import litter
 
 EVERYWHERE = ("ext4", "xfs", "btrfs", "f2fs", "overlay", "nfs4.2", "nfs3", "smb3")
 pytestmark = pytest.mark.places(*EVERYWHERE)
 
-each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 #: What the row of the documentation's table begins with, for each kind of place.
 ROWS = {

@@ -12,11 +12,9 @@ import pytest
 
 import atomik
 from atomik_core import testing
-from core.shapes import FILE, SHAPES
+from core.shapes import FILE, each_shape
 
 pytestmark = [pytest.mark.kernels("6.1"), pytest.mark.users("user")]
-
-each_shape = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 
 def killed(shape, path, step, *, overwrite=False):

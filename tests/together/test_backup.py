@@ -9,16 +9,15 @@ import pytest
 
 import atomik
 import atomik_core.testing
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, each_shape
 from support.watch import litter, no_leaks, tree
 from together.outputs import NAMES, OUTPUTS, add, lay_all
 
-shapes = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 folders = pytest.mark.parametrize("shape", [FOLDER, PATH_TO_FOLDER], ids=["folder", "path-folder"])
 files = pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["file", "path-file"])
 
 
-@shapes
+@each_shape
 @pytest.mark.parametrize("sync", ["full", "normal", "off"])
 def test_the_version_before(tmp_path, shape, sync):
     """What was replaced is at the backup, the very same inode; one version back, not more."""
@@ -35,7 +34,7 @@ def test_the_version_before(tmp_path, shape, sync):
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
-@shapes
+@each_shape
 def test_back_by_an_exchange(tmp_path, shape):
     """`atomik.exchange` is the way back, and forth again."""
     for text in ("old", "new"):
@@ -48,7 +47,7 @@ def test_back_by_an_exchange(tmp_path, shape):
     assert (shape.read(tmp_path / "a"), shape.read(tmp_path / "b")) == ("new", "old")
 
 
-@shapes
+@each_shape
 def test_in_another_directory(tmp_path, monkeypatch, shape):
     """The backup may be in another directory of the filesystem, and be given relative, as bytes, with a slash."""
     (tmp_path / "before").mkdir()
@@ -62,7 +61,7 @@ def test_in_another_directory(tmp_path, monkeypatch, shape):
     assert os.listdir(tmp_path / "before") == ["a"]
 
 
-@shapes
+@each_shape
 def test_failure_leaves_both(tmp_path, shape):
     """A block that raises changes neither the destination nor the backup."""
     shape.lay(tmp_path / "a", "old")
@@ -80,7 +79,7 @@ def test_failure_leaves_both(tmp_path, shape):
     assert tree(tmp_path) == before
 
 
-@shapes
+@each_shape
 def test_metadata(tmp_path, shape):
     """The new version has the old one's permissions, and the old one keeps them."""
     shape.lay(tmp_path / "a", "old")
@@ -91,7 +90,7 @@ def test_metadata(tmp_path, shape):
     assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"} == {0o751}
 
 
-@shapes
+@each_shape
 def test_tmp_dir(tmp_path, shape):
     """It goes together with `tmp_dir`."""
     (tmp_path / "tmp").mkdir()
@@ -104,7 +103,7 @@ def test_tmp_dir(tmp_path, shape):
 
 
 @pytest.mark.system
-@shapes
+@each_shape
 def test_tmp_dir_on_another_filesystem(mounts, shape):
     """The same where the content has to be copied."""
     here, there = mounts("ext4"), mounts("tmpfs")
@@ -117,7 +116,7 @@ def test_tmp_dir_on_another_filesystem(mounts, shape):
 
 
 @pytest.mark.system
-@shapes
+@each_shape
 def test_filesystems(filesystem, shape):
     """It works on every filesystem with every primitive."""
     for text in ("older", "old", "new"):
@@ -128,7 +127,7 @@ def test_filesystems(filesystem, shape):
     assert sorted(os.listdir(filesystem.path)) == ["a", "b"]
 
 
-@shapes
+@each_shape
 def test_symbolic_links(tmp_path, shape):
     """A link at the destination is followed, and what it leads to is kept; a link at the backup of a file is replaced."""
     (tmp_path / "elsewhere").mkdir()
@@ -147,7 +146,7 @@ def test_symbolic_links(tmp_path, shape):
         assert shape.read(tmp_path / "b") == "new"
 
 
-@shapes
+@each_shape
 def test_link_that_is_replaced_is_what_is_kept(tmp_path, shape):
     """With `follow_symlinks=False` the version before is the link itself."""
     shape.lay(tmp_path / "elsewhere", "old")
@@ -231,7 +230,7 @@ def test_new_members_with_a_backup(tmp_path):
 
 
 @pytest.mark.leaves_litter
-@shapes
+@each_shape
 @pytest.mark.parametrize("grouped", [False, True], ids=["alone", "group"])
 def test_backup_that_becomes_impossible(tmp_path, shape, grouped):
     """If the old version cannot be moved to its backup in the end, it is published, and the error says where the old is."""

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 import atomik
-from core.shapes import FILE, SHAPES, Shape
+from core.shapes import FILE, Shape, each_shape
 from support.watch import litter
 from together.faults import changes
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.leaves_litter]
 
-shapes = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 
 _FILL_FOLDER = """
     (handle / "sub").mkdir(parents=True)
@@ -57,7 +56,7 @@ def check(shape: Shape, folder: Path, trace: str) -> None:
     assert "old" in {shape.read(path) for path in (folder / "a", folder / "b", *kept)}, trace
 
 
-@shapes
+@each_shape
 def test_killed_at_each_call(traced, lay, shape):
     """Killed with -9 at whatever call, the old version is at the destination, at the backup or kept beside it."""
     calls = traced.calls(source(shape), lay())
@@ -74,7 +73,7 @@ def test_killed_at_each_call(traced, lay, shape):
     assert seen == {("old", "older"), ("new", "older"), ("new", "old")}
 
 
-@shapes
+@each_shape
 def test_interrupted_at_each_call(traced, lay, shape):
     """Ctrl-C at whatever call loses no version and no descriptor."""
     for call in traced.calls(source(shape), lay()):
@@ -85,7 +84,7 @@ def test_interrupted_at_each_call(traced, lay, shape):
         check(shape, folder, outcome.trace)
 
 
-@shapes
+@each_shape
 def test_failed_at_each_call(traced, lay, shape):
     """Whatever call fails: no version is lost, and the error says where an old one is that is at neither place."""
     for call in filter(changes, traced.calls(source(shape), lay())):

@@ -7,16 +7,15 @@ import os
 import pytest
 
 import atomik
-from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, SHAPES
+from core.shapes import FILE, FOLDER, PATH_TO_FILE, PATH_TO_FOLDER, each_shape
 from support.watch import no_leaks
 
-shapes = pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 folders = pytest.mark.parametrize("shape", [FOLDER, PATH_TO_FOLDER], ids=["folder", "path-folder"])
 files = pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["file", "path-file"])
 
 
 @pytest.mark.system
-@shapes
+@each_shape
 def test_without_exchange(mounts, shape):
     """Without RENAME_EXCHANGE the old version would be nowhere for a moment: refused at the start."""
     here = mounts("bindfs")
@@ -101,7 +100,7 @@ def test_file_at_the_backup_of_a_folder(tmp_path, shape):
     assert (tmp_path / "b").read_text() == "theirs"
 
 
-@shapes
+@each_shape
 def test_fifo_at_the_backup(tmp_path, shape):
     """A FIFO is never replaced."""
     os.mkfifo(tmp_path / "b")
@@ -110,7 +109,7 @@ def test_fifo_at_the_backup(tmp_path, shape):
         shape.call(tmp_path / "a", overwrite=True, backup=tmp_path / "b").open()
 
 
-@shapes
+@each_shape
 def test_directory_of_the_backup_is_missing(tmp_path, shape):
     """The directory of the backup has to be there; the error names it and not the destination's."""
     shape.lay(tmp_path / "a", "old")
@@ -123,7 +122,7 @@ def test_directory_of_the_backup_is_missing(tmp_path, shape):
 
 
 @pytest.mark.system
-@shapes
+@each_shape
 def test_backup_on_another_mount(mounts, shape):
     """A rename does not reach another mount, be it of the same filesystem: refused before the work."""
     here, bound = mounts.pair("bind")
