@@ -51,6 +51,10 @@ ATTRIBUTE_IMMUTABLE: Final = 0x10
 ATTRIBUTE_APPEND: Final = 0x20
 ATTRIBUTE_MOUNT_ROOT: Final = 0x2000
 
+#: struct file_handle as 32-bit words: the size of what follows the second one, which is at most 128 bytes (name_to_handle_at(2)).
+_FileHandle: Final = c_uint * (2 + 128 // 4)
+_AT_HANDLE_FID: Final = 0x200
+
 #: The functions that were looked up; None where the C library has none.
 _functions: Final[dict[str, Function | None]] = {}
 
@@ -181,3 +185,18 @@ def birth_time(directory: int, name: str = "") -> tuple[int, int] | None:
     """Return when an entry's inode was made, in seconds and nanoseconds, or None where the filesystem does not say."""
     buffer = _statx(directory, name, _STATX_BTIME)
     return None if buffer is None or not _has(buffer, _STATX_BTIME) else (buffer[10], buffer[11] & 0xFFFFFFFF)
+
+
+def file_handle(directory: int, name: str) -> bytes | None:
+    """Return what no later inode shares with an entry's, its number included; None where the filesystem has no such thing.
+
+    Overlayfs has one only for comparing (AT_HANDLE_FID, Linux 6.5).
+    """
+    function = _function("name_to_handle_at", c_int, c_char_p, c_void_p, c_void_p, c_int)
+    if function is None:
+        return None
+    buffer = _FileHandle(128)
+    flags = _AT_HANDLE_FID if KERNEL >= (6, 5) else 0
+    if function(directory, os.fsencode(name), buffer, ctypes.byref(c_int()), flags) != 0:
+        return None
+    return bytes(buffer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 
 from .._os import calls, locks, metadata, names, paths, remove, rename
 from .._os import sync as _sync
@@ -87,6 +88,9 @@ _LINK_REFUSED: Final = calls.UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.ENO
 #: (four for a walk, one for what was made, one for the folder that is replaced).
 _RESERVE: Final = 6
 
+#: The clock that the kernel stamps inodes by (clock_gettime(2)); the time module does not name it.
+_CLOCK_REALTIME_COARSE: Final = 5
+
 #: How often parents that neighbours take back are made again.
 _ROUNDS: Final = 100
 
@@ -119,6 +123,7 @@ class Entry:
         "_must_exchange",
         "_old",
         "_old_fd",
+        "_old_handle",
         "_replaces_for_good",
         "_staged_in",
         "content",
@@ -158,6 +163,7 @@ class Entry:
         self._backup = None if options.backup is None else Backup(options.backup, self.destination)
         self._old: os.stat_result | None = None
         self._old_fd = -1
+        self._old_handle: bytes | None = None
         self._birth_time: tuple[int, int] | None = None
         self._displaced = False
         self._commit_started = False
@@ -214,6 +220,7 @@ class Entry:
 
     def _check_destination(self) -> None:
         destination, options = self.destination, self.options
+        now = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         status = destination.stat()
         if status is not None:
             if not options.overwrite:
@@ -228,6 +235,8 @@ class Entry:
                     exchange=self._must_exchange or self._backup is not None,
                     skip_mount_check=options.sync == "off",
                 )
+                if status.st_ctime_ns >= now and self.content.is_written_by_name:
+                    self._old_handle = calls.file_handle(destination.fd, destination.name)
             self._old = status
         if self._backup is not None:
             self._backup.open(self._directories, destination, status)
@@ -530,7 +539,8 @@ class Entry:
         """Say whether the destination itself was written to while the user had a file to write to.
 
         A rival's version is another inode. The old one's number may have been given to it, but it was made after we looked at
-        the old one, and staged ours; the kernel's clock has ticks of some milliseconds, hence both comparisons.
+        the old one, and staged ours; the kernel's clock has ticks of some milliseconds, hence both comparisons, and the handle
+        of an old version that was published in the very tick in which we looked at it.
         """
         if before is None:
             return self.wrote_nothing and old.st_size > 0 and stat.S_ISREG(old.st_mode)
@@ -542,7 +552,10 @@ class Entry:
         ours = calls.birth_time(self.staged.content)
         if theirs is None or ours is None:
             return True
-        return theirs < ours and theirs[0] * 10**9 + theirs[1] <= before.st_ctime_ns
+        if theirs >= ours or theirs[0] * 10**9 + theirs[1] > before.st_ctime_ns:
+            return False
+        handle = self._old_handle
+        return handle is None or handle == calls.file_handle(self.destination.fd, self.destination.name)
 
     def inherit_metadata(self, default_mode: int | None) -> None:
         """Give the content the metadata of what it replaces, else the mode that was asked for, else the default one."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import atomik
+from core.shapes import FILE
 
 THREADS = 8
 
@@ -63,6 +65,25 @@ def test_one_destination_overwritten(tmp_path, shape):
     assert answers == [[None] * 10] * THREADS
     assert shape.read(tmp_path / "a") in set(map(str, range(THREADS)))
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_one_destination_overwritten_at_the_pace_of_the_clock(tmp_path):
+    """A rival's file, made in the same tick of the kernel's clock and with the old one's inode number, is replaced.
+
+    The number can come back while one thread is between its look at the old version and its staging.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        answers = all_at_once(
+            lambda number: [
+                FILE.publish(tmp_path / "a", "a" + number * "a", overwrite=True, sync="off") for _ in range(400)
+            ]
+        )
+    finally:
+        sys.setswitchinterval(before)
+
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []
 
 
 def test_handed_over(tmp_path, shape):
