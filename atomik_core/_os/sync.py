@@ -49,9 +49,15 @@ def flush_to_server(fd: int) -> None:
 
 
 def fsync_directories(directories: Iterable[int]) -> None:
-    """Make names durable that were made or changed in these directories."""
+    """Make names durable that were made or changed in these directories.
+
+    Raises:
+        OSError: they may not be durable. EIO also where the filesystem has stopped meanwhile, which xfs's fsync of a directory
+            answers with success, and its fstat does not (xfs_dir_fsync; seen, with the names gone after the next mount).
+    """
     for directory in directories:
         os.fsync(directory)
+        os.fstat(directory)
 
 
 def sync_data(fds: Sequence[int], oldest: int, filesystem: Filesystem) -> None:

@@ -80,5 +80,6 @@ def sync_folder(path: str) -> None:
         return
     try:
         os.fsync(fd)
+        os.fstat(fd)  # tells of an xfs that has stopped meanwhile, which the fsync of a directory does not
     finally:
         os.close(fd)
