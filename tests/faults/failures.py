@@ -37,7 +37,6 @@ _ERRORS: dict[str, tuple[int, ...]] = {
 }
 _CREATING = (_E.ENOSPC, _E.EDQUOT)
 _ANY = (_E.EIO,)
-SYNCS = {"fsync", "syncfs"}
 
 #: What Python calls to list a directory or to open a file; it fails alike wherever it does.
 _LISTING = {"lseek", "fcntl", "getdents64", "read"}
@@ -77,12 +76,16 @@ def _wrong(scenario: Scenario, outcome: Outcome, folder: Path, call: Call, error
     elif raised is None:
         if version != "new" or not outcome.said:
             yield "reported as done, and is not"
-        if call.name in SYNCS and error != errno.EINTR:
+        if is_sync(call, outcome) and error != errno.EINTR:
             yield "a sync failed, and success was reported"
         if left and not _is_after_publication(call, outcome):
             yield f"left behind, though nothing of the removal failed: {left}"
     elif version == "new":
-        if raised.types[0] != "NotDurableError" or call.name != "fsync" or not _is_after_publication(call, outcome):
+        if (
+            raised.types[0] != "NotDurableError"
+            or not is_sync(call, outcome)
+            or not _is_after_publication(call, outcome)
+        ):
             yield f"published, and raised {raised.types[0]} {raised.text}"
         elif raised.errno != error:
             yield f"raised errno {raised.errno}"
@@ -104,6 +107,17 @@ def _wrong(scenario: Scenario, outcome: Outcome, folder: Path, call: Call, error
 def seen(call: Call, error: int) -> int:
     """The errno that reaches Python: glibc's renameat2 turns ENOSYS into EINVAL if it is given a flag."""
     return errno.EINVAL if (call.name, error) == ("renameat2", errno.ENOSYS) else error
+
+
+def is_sync(call: Call, outcome: Outcome) -> bool:
+    """Whether CALL makes something durable, or is the fstat that asks after an fsync whether it did."""
+    if call.name in {"fsync", "syncfs"}:
+        return True
+    place = outcome.calls.index(call)
+    before, made = outcome.calls[max(place - 1, 0)], outcome.calls[place]
+    return (
+        before.name == "fsync" and made.arguments.startswith(f'{before.arguments}, "", ') and made.name == "newfstatat"
+    )
 
 
 def _is_after_publication(call: Call, outcome: Outcome) -> bool:

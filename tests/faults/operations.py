@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import atomik
-from faults.failures import SYNCS, errors, seen
+from faults.failures import errors, is_sync, seen
 from faults.scenarios import SMALL, make, read
 from support.outcome import Call, Outcome
 from support.traced import Traced
@@ -155,7 +155,7 @@ def _wrong(operation: Operation, outcome: Outcome, call: Call, error: int, state
     if raised is None:
         if state != operation.after:
             yield f"reported as done, and there is {state}"
-        if call.name in SYNCS and error != errno.EINTR:
+        if is_sync(call, outcome) and error != errno.EINTR:
             yield "a sync failed, and success was reported"
         return
     if raised.types[0] == "LeftoverError":
