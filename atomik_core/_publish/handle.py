@@ -22,6 +22,16 @@ _KINDS: Final = frozenset("wxar")
 _open_handles: Final[set[Handle]] = set()
 
 
+#: The class of what `lru_cache` returns. Made directly, since lru_cache copies the function's name and docstring, too, which
+#: takes ten times as long; the arguments are the function, maxsize, typed and what `cache_info` calls.
+_Counted: Final[Any] = type(lru_cache(maxsize=0)(operator.index))
+
+
+def _misses(*info: int) -> int:
+    """Take hits, misses, maxsize and currsize, as `cache_info` does; where nothing is held, each call is a miss."""
+    return info[1]
+
+
 class _Step:
     """One of the calls that `sum` makes one after the other: each adds itself to what the one before it has returned."""
 
@@ -48,13 +58,14 @@ class _CountedWrites:
     __slots__ = ("_completed", "begin")
 
     def __init__(self, write: Callable[[Any], int]) -> None:
-        self._completed = lru_cache(maxsize=0)(operator.index)
-        self.begin = lru_cache(maxsize=0)(partial(sum, (_Step(write), _Step(self._completed))))
+        self._completed = _Counted(operator.index, 0, False, _misses)
+        self.begin = _Counted(partial(sum, (_Step(write), _Step(self._completed))), 0, False, _misses)
 
     @property
     def have_failed(self) -> bool:
         """Whether any write has failed."""
-        return self.begin.cache_info().misses != self._completed.cache_info().misses
+        failed: bool = self.begin.cache_info() != self._completed.cache_info()
+        return failed
 
 
 class _Unbuffered(io.FileIO):
