@@ -22,7 +22,7 @@ from atomik_core import testing
 from core import CONTENT, FILES, directory_on, on_descriptor, syncfs, timed
 
 #: How much of the time of one publication each a group may take.
-LIMIT = 0.12
+LIMIT = 0.08
 
 
 def as_group(directory: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_plot_is_in_step_with_the_table(plots):
     """It shows the ratios that the page says; `python benchmarks/plots.py` puts it in step."""
     page = plots.PAGE.read_text()
 
-    assert len(plots.ratios(page)) == 6
+    assert len(plots.ratios(page)) == 10
     assert plots.DRAWING.read_text() == plots.drawing(page)
     assert plots.drawing(page.replace("| 2.8 |", "| 1.9 |")) != plots.drawing(page)
 
