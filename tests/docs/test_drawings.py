@@ -42,9 +42,9 @@ def test_the_plot_is_in_step_with_the_table(plots):
     """It shows the ratios that the page says; `python benchmarks/plots.py` puts it in step."""
     page = plots.PAGE.read_text()
 
-    assert len(plots.ratios(page)) == 10
+    assert len(plots.ratios(page)) == page.count(" times | ") > 0
     assert plots.DRAWING.read_text() == plots.drawing(page)
-    assert plots.drawing(page.replace("| 2.8 |", "| 1.9 |")) != plots.drawing(page)
+    assert plots.drawing(re.sub(r"(times \|) [\d.]+ \|", r"\1 1.95 |", page, count=1)) != plots.drawing(page)
 
 
 @pytest.mark.parametrize("drawing", sorted((DOCS / "_static").glob("*.svg")), ids=lambda path: path.name)
