@@ -96,6 +96,7 @@ def test_hard_link_made_at_the_staged_path(tmp_path, mode, overwrite, permission
     assert (after.st_mode, after.st_uid, after.st_ino) == (before.st_mode, before.st_uid, before.st_ino)
     wanted = permissions if permissions is not None else 0o666 if overwrite else mode
     assert published.st_mode & 0o7777 == wanted
+    (tmp_path / "a").chmod(0o600)  # an ordinary user could not read it otherwise
     assert (tmp_path / "a").read_text() == "cached"
     assert (published.st_ino == after.st_ino) == (wanted == mode and not overwrite)
 
