@@ -210,7 +210,9 @@ def test_values_come_back_as_they_were(atomic_tmp_factory):
 
 
 @pytest.mark.parametrize(
-    "value", [(1, 2), {1: 2}, {"a": (1,)}, float("nan"), float("inf"), {1}, object(), b"x", Path("x")], ids=repr
+    "value",
+    [(1, 2), {1: 2}, {"a": (1,)}, float("nan"), float("inf"), {1}, object(), b"x", Path("x")],
+    ids=lambda value: "object" if type(value) is object else repr(value),
 )
 def test_a_value_that_json_does_not_give_back_is_an_error(atomic_tmp_factory, request, value):
     """It would be one thing for who built it and another one for all others."""
