@@ -19,16 +19,21 @@ collect_ignore = ["lab"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers by which a test says that it leaves something on purpose; let Ctrl-C be heard.
+    """Register the markers by which a test says that it leaves something on purpose; let signals be heard.
 
-    A run that nohup or a script's `&` has started ignores it, and so would every process that a test starts. The cache is
-    this run's own: pytest processes that a test starts would find it by tox's variable.
+    A run that nohup or a script's `&` has started ignores some, and so would every process that a test starts; a handler is not
+    inherited. The cache is this run's own: pytest processes that a test starts would find it by tox's variable.
     """
     os.environ.pop("TOX_ENV_DIR", None)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _ignore)
     config.addinivalue_line("markers", "leaves_litter: leaves staging entries or kept work behind, on purpose")
     config.addinivalue_line("markers", "leaks_descriptors: leaves descriptors open, on purpose")
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Do nothing: what nohup is for is this run's, not that of the processes that it starts."""
 
 
 @pytest.fixture(autouse=True)
