@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from support.needs import need_root, need_tool
+from support.needs import need_root, need_tool, require
 
 #: What the guest runs. Its kernel is 6.1, and its Python 3.11, the oldest that Atomik supports.
 SUITE: Final = "bookworm"
@@ -83,6 +83,7 @@ class Image:
     def __init__(self, folder: Path) -> None:
         need_root()
         need_tool("apt-get", "busybox", "chroot", "cpio", "depmod", "dpkg-deb", "gzip", "mke2fs", "mmdebstrap", "unxz")
+        require(b"/ld-linux" not in _busybox().read_bytes(), "needs Debian's busybox-static, which needs no libraries")
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder.resolve()
 
@@ -204,6 +205,10 @@ def _depends(options: list[str], package: str, pattern: str) -> list[str]:
     return [name for name in re.findall(r"Depends: (\S+)", listed) if re.match(rf"{pattern}\d", name)]
 
 
+def _busybox() -> Path:
+    return Path(shutil.which("busybox") or "busybox")
+
+
 def _choose_modules(modules: Path, chosen: Path) -> None:
     for part in _MODULES:
         for source in (modules / "kernel" / part, modules / "kernel" / f"{part}.xz"):
@@ -223,7 +228,7 @@ def _choose_modules(modules: Path, chosen: Path) -> None:
 def _build_initrd(modules: Path, tree: Path, initrd: Path) -> None:
     for name in ("bin", "modules", "proc", "dev", "root"):
         (tree / name).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox") or "busybox", tree / "bin" / "busybox")
+    shutil.copy(_busybox(), tree / "bin" / "busybox")
     needed: dict[str, None] = {}
     base = modules.parents[2]
     for module in _TO_BOOT:
