@@ -196,3 +196,20 @@ def test_directory_beyond_a_link_removed(tmp_path, monkeypatch):
     assert kept[0].parent == tmp_path
     assert os.listdir(tmp_path / "cwd" / "in") == []
     kept[0].unlink()
+
+
+def test_parent_that_a_rival_makes(tmp_path, monkeypatch):
+    """A parent that a rival makes in the instant in which we are about to is the rival's: it stays when we discard."""
+    real = os.mkdir
+
+    def mkdir_after_a_rival(path, *arguments, **options):
+        if path == "p":
+            real(path, *arguments, **options)
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "mkdir", mkdir_after_a_rival)
+    with pytest.raises(ZeroDivisionError), atomik.file(tmp_path / "p" / "q" / "a", parents=True):
+        monkeypatch.undo()
+        raise ZeroDivisionError
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["p"]

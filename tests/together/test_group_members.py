@@ -105,12 +105,16 @@ def test_the_same_name_in_two_directories(tmp_path):
     assert [read_all(tmp_path / name) for name in ("one", "two")] == [["one"] * 4, ["two"] * 4]
 
 
-def test_what_a_program_makes_beside_its_path_is_nobody_elses(tmp_path):
-    """What is made beside a member's path is not taken for another member's content."""
+@pytest.mark.parametrize("complete", [False, True])
+def test_what_a_program_makes_beside_its_path_is_nobody_elses(tmp_path, complete):
+    """What is made beside a member's path, be that complete or not, is not taken for another member's content."""
     with atomik.group() as group:
-        with group.path(tmp_path / "data", extras="discard") as path:
-            path.write_text("new")
-            path.with_name("data.index").write_text("theirs")
+        data = group.path(tmp_path / "data", extras="discard")
+        path = data.open()
+        path.write_text("new")
+        path.with_name("data.index").write_text("theirs")
+        if complete:
+            data.publish()
         with group.path(tmp_path / "data.index") as path:
             assert not path.exists()
             path.write_text("new")

@@ -171,6 +171,37 @@ def test_what_a_rival_made_anew_is_not_taken_for_ours(mounts, name, overwrite):
     assert sorted(os.listdir(here)) == ["first", "second"]
 
 
+@pytest.mark.system
+def test_what_a_rival_made_anew_is_not_taken_for_one_of_many_folders(mounts):
+    """Of many new folders not all can be held open, so that a rival's may get the number of one: it stays, too."""
+    here = mounts("ext4")
+
+    def remove_and_make():
+        number = (here / "0").stat().st_ino
+        shutil.rmtree(here / "0")
+        for attempt in range(100):
+            (here / f"theirs-{attempt}").mkdir()
+            if (here / f"theirs-{attempt}").stat().st_ino == number:
+                (here / f"theirs-{attempt}").rename(here / "0")
+                break
+        else:
+            pytest.fail("no rival got the number: this test would show nothing")
+        (here / "0" / "theirs").touch()
+        (here / "last").mkdir()
+
+    with (
+        no_leaks(),
+        pytest.raises(FileExistsError),
+        before(here / "last", remove_and_make),
+        atomik.group(sync="off") as group,
+    ):
+        for number in range(130):
+            add(group, FOLDER, here / str(number))
+        add(group, FOLDER, here / "last")
+
+    assert os.listdir(here / "0") == ["theirs"]
+
+
 @pytest.mark.parametrize("overwrite", [False, True], ids=["new", "over"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_rival_removed_is_not_brought_back(tmp_path, name, overwrite):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 import pytest
 
@@ -227,4 +228,69 @@ def test_copy_of_what_is_replaced(tmp_path):
     atomik.copy(tmp_path / "a", tmp_path / "b", progress=progress)
 
     assert [(tmp_path / "b" / f"sub{number}" / "x").read_text() for number in range(4)] == ["old"] * 4
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.system
+def test_rival_with_the_inode_number_of_the_old_version(mounts, monkeypatch):
+    """An old version that was looked at in the very instant in which a rival replaced it is not taken for the next rival's.
+
+    That one has its inode number, and was made in the same tick of the clock.
+    """
+    from atomik_core._publish import staging
+    from atomik_core._publish.destination import Destination
+
+    path, looked, theirs = mounts("ext4") / "a", [], []
+    stat, stage_unnamed = Destination.stat, staging.stage_unnamed
+
+    def publish(text):
+        with atomik.file(path, overwrite=True, sync="off") as f:
+            f.write(text)
+
+    def stat_late(self):
+        monkeypatch.setattr(Destination, "stat", stat)
+        with open(path) as old:
+            publish("a rival's")
+            monkeypatch.setattr(staging, "stage_unnamed", stage_late)
+            looked.append(os.fstat(old.fileno()))
+        return looked[-1]
+
+    def stage_late(fds, directory, mode):
+        monkeypatch.setattr(staging, "stage_unnamed", stage_unnamed)
+        publish("another rival's")
+        theirs.append((path.stat().st_ino, calls.birth_time(directory.fd, "a")))
+        time.sleep(0.01)  # until a tick in which ours is younger than theirs
+        return stage_unnamed(fds, directory, mode)
+
+    for _ in range(100):
+        path.unlink(missing_ok=True)
+        path.write_text("old")
+        publication = atomik.file(path, overwrite=True, sync="off")
+        monkeypatch.setattr(Destination, "stat", stat_late)
+        with publication as f:
+            f.write("ours")
+        assert path.read_text() == "ours"
+        number, born = theirs[-1]
+        if number == looked[-1].st_ino and born[0] * 10**9 + born[1] <= looked[-1].st_ctime_ns:
+            return
+    pytest.fail("no rival got the number in time: this test has shown nothing")
+
+
+def test_cleaner_before_a_replaced_folder_is_put_back(tmp_path):
+    """A cleaner leaves the old version of a group's folder alone, which is out of sight for the time being."""
+    import atomik_core.testing
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+
+    def clean(publication, step):
+        if (publication.destination.name, step) == ("b", "synced"):
+            assert atomik.clean(tmp_path) == []
+            (tmp_path / "b").touch()
+
+    with atomik_core.testing.watching(clean), pytest.raises(atomik.FileAlreadyExistsError), atomik.group() as group:
+        (group.folder(tmp_path / "a", overwrite=True).open() / "new").touch()
+        group.file(tmp_path / "b").open().write("ours")
+
+    assert os.listdir(tmp_path / "a") == ["old"]
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
