@@ -235,6 +235,63 @@ def test_a_fault_nobody_knows_is_refused(atomic_tmp):
         atomic_tmp.fail(at="rename")
 
 
+# Calls that are no block.
+
+
+def stage(top):
+    """Publish by a stage what is in it, over what is there."""
+    with atomik.stage([top / "new"]) as out:
+        out[0].write_text("ours")
+
+
+CALLS = {
+    "rename": lambda top: atomik.rename(top / "file", top / "new"),
+    "rename a folder": lambda top: atomik.rename(top / "folder", top / "new"),
+    "exchange": lambda top: atomik.exchange(top / "file", top / "folder"),
+    "remove": lambda top: atomik.remove(top / "file"),
+    "remove a folder": lambda top: atomik.remove(top / "folder"),
+    "symlink": lambda top: atomik.symlink("file", top / "new"),
+    "copy": lambda top: atomik.copy(top / "file", top / "new"),
+    "stage": stage,
+}
+calls = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+
+
+@pytest.fixture
+def filled(atomic_tmp):
+    """A file and a folder are there."""
+    (atomic_tmp / "file").write_text("old")
+    (atomic_tmp / "folder").mkdir()
+    return atomic_tmp
+
+
+@pytest.mark.atomic_tmp(leftovers=True)  # a folder whose removal may not be durable stays, out of sight
+@calls
+@pytest.mark.parametrize("at", ["publish", "durable"])
+def test_every_call_can_be_made_to_fail(filled, call, at):
+    """Before the instant nothing has changed; after it is done, and the error says that it may not be durable."""
+    if at == "publish":
+        with filled.unchanged(), pytest.raises(OSError, match="No space left"), filled.fail(at=at):
+            call(filled)
+        return
+
+    before = sorted(os.listdir(filled)), (filled / "file").is_dir()
+    with pytest.raises(atomik.NotDurableError), filled.fail(at=at):
+        call(filled)
+    assert (sorted(os.listdir(filled)), (filled / "file").is_dir()) != before
+
+
+@pytest.mark.parametrize("name", ["rename", "rename a folder", "symlink", "copy"])
+def test_every_call_that_does_not_overwrite_can_lose_a_race(filled, name):
+    """The rival has published what the call would have, and the call leaves everything as it was."""
+    with pytest.raises(FileExistsError), filled.lose_race():
+        CALLS[name](filled)
+
+    assert (filled / "new").is_dir() == (name == "rename a folder")
+    assert (filled / "file").read_text() == "old"
+    assert sorted(os.listdir(filled)) == ["file", "folder", "new"]
+
+
 # Rivals.
 
 

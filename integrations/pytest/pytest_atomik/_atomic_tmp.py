@@ -116,7 +116,8 @@ class AtomicTmp(os.PathLike[str]):
             path: which publications: a pattern (`fnmatch`) for the name relative to this directory.
 
         The test fails if no publication comes to that point in the block. A publication that fails at ``"publish"`` keeps
-        the finished content as ``atomik-kept-…``, as it does on a disk that is really full.
+        the finished content as ``atomik-kept-…``, as it does on a disk that is really full; at ``"durable"`` an old folder
+        stays, out of sight, since a power cut may bring it back: a leftover, which the test has to allow.
 
         Raises:
             ValueError: `at` is none of these.
