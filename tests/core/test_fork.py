@@ -243,3 +243,26 @@ with atomik.file("a") as f, atomik.folder("b"), atomik.path("c") as p:
     subprocess.run([sys.executable, "-I", "-S", "-c", look], close_fds=False, check=True)
 """
     assert run(source, cwd=tmp_path) == (0, "[]\n", "")
+
+
+CLOSED_IN_THE_CHILD = """
+import gc, os
+from atomik_core._os.descriptors import Descriptors
+
+held = Descriptors()
+number = held.open(".", os.O_RDONLY)
+child = os.fork()
+if not child:
+    os.close(number)
+    assert os.open(".", os.O_RDONLY) == number
+    del held
+    gc.collect()
+    os.fstat(number)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_descriptors_that_the_child_has_closed():
+    """What a child opens under a number that was its parent's stays open when the child's copy of the parent's is collected."""
+    assert run(CLOSED_IN_THE_CHILD).out == "0\n"

@@ -140,6 +140,19 @@ def test_refused_renameat2(tmp_path, monkeypatch, shape, code):
     assert shape.read(tmp_path / "a") == "new"
 
 
+@pytest.mark.parametrize("code", [1, 13, 38], ids=["EPERM", "EACCES", "ENOSYS"])
+def test_refused_exchange(tmp_path, monkeypatch, code):
+    """Where a filter refuses renameat2, a folder that is not empty cannot be replaced, and that is said at the start."""
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    FOLDER.lay(tmp_path / "a", "old")
+    monkeypatch.setattr(rename.calls, "renameat2", refuse)
+    refused(FOLDER, tmp_path / "a", atomik.UnsupportedFilesystemError, "RENAME_EXCHANGE", overwrite=True)
+    assert FOLDER.read(tmp_path / "a") == "old"
+
+
 def test_no_directory_sync(tmp_path, monkeypatch):
     """A directory that cannot be synced is known at the start, where durability was asked for."""
     from atomik_core._os.filesystems import Filesystem

@@ -299,3 +299,19 @@ def test_a_stage_keeps_the_version_before(tmp_path):
     assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "extra")] == [0o640, 0o644]
     with pytest.raises(ValueError, match="one version"):
         atomik.stage([tmp_path / "a", tmp_path / "c"], backup=tmp_path / "b")
+
+
+@pytest.mark.leaves_litter
+@each_shape
+def test_backup_though_the_new_version_may_not_be_durable(tmp_path, shape):
+    """If the sync of the directory fails, the old version goes to its backup all the same, under its name."""
+    shape.lay(tmp_path / "a", "old")
+
+    def fail(_, step):
+        if step == "published":
+            raise OSError(5, "Input/output error")
+
+    with atomik_core.testing.watching(fail), pytest.raises(atomik.NotDurableError):
+        shape.publish(tmp_path / "a", "new", overwrite=True, backup=tmp_path / "b")
+
+    assert (shape.read(tmp_path / "a"), shape.read(tmp_path / "b")) == ("new", "old")

@@ -305,3 +305,23 @@ def test_member_of_the_wrong_kind_is_refused_at_once(tmp_path):
                 member(group, shape, tmp_path / name, overwrite=overwrite).open()
             assert raised.value.filename == str(tmp_path / name)
             group.discard()
+
+
+@pytest.mark.leaves_litter
+def test_finished_folders_are_kept_together_under_their_own_names(tmp_path):
+    """If the filesystem fails at the second folder, both are found in one folder, by the names that they were made under."""
+
+    def fail():
+        raise OSError(5, "Input/output error")
+
+    with (
+        pytest.raises(OSError, match="kept in"),
+        before(tmp_path / "second", fail),
+        atomik.group() as group,
+    ):
+        for name in ("first", "second"):
+            add(group, FOLDER, tmp_path / name)
+
+    (kept,) = tmp_path.iterdir()
+    assert sorted(os.listdir(kept)) == ["first", "second"]
+    assert FOLDER.read(kept / "first") == "new"

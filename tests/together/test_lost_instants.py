@@ -294,3 +294,54 @@ def test_cleaner_before_a_replaced_folder_is_put_back(tmp_path):
 
     assert os.listdir(tmp_path / "a") == ["old"]
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_published_between_a_cleaners_opening_and_locking(tmp_path, monkeypatch):
+    """A folder that is published when a leaving reader is about to remove it as a leftover keeps what is in it."""
+    from atomik_core._os import remove
+    from atomik_core._os.descriptors import DIRECTORY, Descriptors
+
+    publication = atomik.folder(tmp_path / "a")
+    (publication.open() / "x").write_text("new")
+    (staged,) = [path.name for path in tmp_path.glob(".atomik-*")]
+    real = locks.try_lock_exclusive
+
+    def late(fd):
+        publication.publish()
+        return real(fd)
+
+    fds = Descriptors()
+    monkeypatch.setattr(locks, "try_lock_exclusive", late)
+    assert remove.remove_if_unlocked(fds.open(str(tmp_path), DIRECTORY), staged) == "held"
+    fds.close_all()
+
+    assert (tmp_path / "a" / "x").read_text() == "new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_removed_while_a_folder_in_it_is_read(tmp_path):
+    """`remove` is done when what is left is a reader's, who tidies: no leftover is reported."""
+    (tmp_path / "a" / "in").mkdir(parents=True)
+    (tmp_path / "a" / "in" / "x").write_text("old")
+
+    with atomik.snapshot(tmp_path / "a" / "in") as held:
+        atomik.remove(tmp_path / "a")
+        assert (held / "x").read_text() == "old"
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_link_of_a_group_is_synced_before_its_instant(tmp_path, monkeypatch):
+    """A symbolic link is in its folder's blocks: the staging folder is synced while the link is still in it."""
+    synced, real = [], os.fsync
+
+    def fsync(fd):
+        synced.append(sorted(os.listdir(fd)))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomik.group(sync="full") as group:
+        group.symlink("target", tmp_path / "a")
+
+    assert ["a"] in synced
+    assert len(synced) == 2
