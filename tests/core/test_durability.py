@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import get_args
 
 import pytest
@@ -188,3 +189,14 @@ def test_primitives(tmp_path, traced, workload, directories):
 def test_levels_are_typed():
     """The levels have a name for annotations."""
     assert get_args(atomik.Sync) == ("full", "normal", "off")
+
+
+@pytest.mark.timeout(20)
+def test_special_files_in_a_folder_are_not_waited_for(tmp_path):
+    """A FIFO has no content to be synced, and nobody waits for its writer; nor is a link followed."""
+    with atomik.folder(tmp_path / "a", sync="full") as d:
+        os.mkfifo(d / "fifo")
+        (d / "link").symlink_to("fifo")
+        (d / "file").write_text("new")
+
+    assert sorted(os.listdir(tmp_path / "a")) == ["fifo", "file", "link"]

@@ -308,20 +308,26 @@ def test_member_of_the_wrong_kind_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.leaves_litter
-def test_finished_folders_are_kept_together_under_their_own_names(tmp_path):
-    """If the filesystem fails at the second folder, both are found in one folder, by the names that they were made under."""
+@pytest.mark.parametrize("overwrite", [False, True], ids=["new", "over"])
+@pytest.mark.parametrize("shape", [FILE, FOLDER], ids=["file", "folder"])
+def test_finished_work_is_kept_together_under_its_own_names(tmp_path, shape, overwrite):
+    """If the filesystem fails at the second member, both are found in one folder, by the names that they were made under."""
 
     def fail():
         raise OSError(5, "Input/output error")
 
+    if overwrite:
+        for name in ("first", "second"):
+            shape.lay(tmp_path / name, "old")
     with (
         pytest.raises(OSError, match="kept in"),
         before(tmp_path / "second", fail),
         atomik.group() as group,
     ):
         for name in ("first", "second"):
-            add(group, FOLDER, tmp_path / name)
+            add(group, shape, tmp_path / name, overwrite=overwrite)
 
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.glob("atomik-kept-*")
     assert sorted(os.listdir(kept)) == ["first", "second"]
-    assert FOLDER.read(kept / "first") == "new"
+    assert shape.read(kept / "first") == "new"
+    assert shape.read(tmp_path / "first") == ("old" if overwrite else None)

@@ -345,3 +345,45 @@ def test_link_of_a_group_is_synced_before_its_instant(tmp_path, monkeypatch):
 
     assert ["a"] in synced
     assert len(synced) == 2
+
+
+@pytest.mark.parametrize("overwrite", [False, True], ids=["new", "over"])
+def test_file_that_is_copied_since_links_are_refused_is_synced(tmp_path, monkeypatch, overwrite):
+    """Where a filter refuses the link of a file without a name, its copy is as durable before it is visible."""
+    synced, real = [], os.fsync
+    if overwrite:
+        (tmp_path / "a").write_text("old")
+
+    def fsync(fd):
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(rename, "link_unnamed", refuse)
+    with atomik.file(tmp_path / "a", overwrite=overwrite, sync="normal") as f:
+        f.write("new")
+
+    assert (tmp_path / "a").read_text() == "new"
+    assert synced[-1] == (tmp_path / "a").stat().st_ino
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.system
+def test_cleaner_after_a_file_has_got_its_staging_name(mounts):
+    """On btrfs, where a file is named to be synced, a cleaner leaves it alone, though it was made without a lock."""
+    import atomik_core.testing
+
+    folder, seen = mounts("btrfs"), []
+
+    def clean(_, step):
+        if step == "synced":
+            seen.append((len(list(folder.glob(".atomik-*"))), atomik.clean(folder)))
+
+    with atomik_core.testing.watching(clean), atomik.file(folder / "a") as f:
+        f.write("new")
+
+    assert seen == [(1, [])]
+    assert (folder / "a").read_text() == "new"
