@@ -106,6 +106,7 @@ def test_metadata_of_what_is_replaced(mounts):
     atomik.copy(folder / "a" / "one", folder / "c", overwrite=True)
 
     assert (described(folder / "b"), described(folder / "c")) == before
+    assert described(folder / "b" / "one") == before[1]
 
 
 COPY = """

@@ -107,6 +107,19 @@ def test_acl_of_the_parent(mounts, kind, shape):
     assert acl(folder / "b") == acl(folder / "c")
 
 
+@pytest.mark.parametrize("shape", [FILE, FOLDER], ids=["FILE", "FOLDER"])
+def test_checksums_of_the_old_content(mounts, shape):
+    """What the kernel has noted of the old content (IMA, EVM) is not said of the new one."""
+    path = mounts("ext4") / "a"
+    shape.lay(path, "old")
+    os.setxattr(path, "security.ima", b"\x01" + bytes(20))
+    os.setxattr(path, "user.mine", b"kept")
+
+    shape.publish(path, "new", overwrite=True)
+
+    assert os.listxattr(path) == ["user.mine"]
+
+
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS.values() if kind.posix])
 @pytest.mark.parametrize("shape", [FILE, PATH_TO_FILE], ids=["FILE", "PATH_TO_FILE"])
 def test_capabilities(mounts, kind, shape):
