@@ -118,6 +118,8 @@ def straight(path: Path) -> None:
     folder, _, name = str(path).rpartition("/")
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.stat(name, dir_fd=directory, follow_symlinks=False)
+    calls.entry_attributes(directory, name)
+    calls.entry_attributes(directory, "")
     os.geteuid()
     staged = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666, dir_fd=directory)
     fcntl.flock(staged, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -229,12 +229,7 @@ class Entry:
                 status = destination.follow(self._directories, status)
             if status is not None:
                 self._check_old(status)
-                required.replaceable(
-                    destination,
-                    status,
-                    exchange=self._must_exchange or self._backup is not None,
-                    skip_mount_check=options.sync == "off",
-                )
+                required.replaceable(destination, status, exchange=self._must_exchange or self._backup is not None)
                 if status.st_ctime_ns >= now and self.content.is_written_by_name:
                     self._old_handle = calls.file_handle(destination.fd, destination.name)
             self._old = status
@@ -292,7 +287,7 @@ class Entry:
         backup = Backup(path, self.destination)
         backup.open(self._directories, self.destination, old)
         try:
-            required.replaceable(self.destination, old, exchange=True, skip_mount_check=True)
+            required.replaceable(self.destination, old, exchange=True)
         except UnsupportedFilesystemError:
             if not stat.S_ISREG(old.st_mode):
                 raise
@@ -748,9 +743,13 @@ class Entry:
     def _hold_old(self) -> None:
         """Lock the folder that is to be replaced: out of sight, a cleaner or a leaving reader could take it for a leftover."""
         try:
+            if self._is_shared:
+                self.fds.reserve(self.destination.fd, _RESERVE)  # of many not all are held, or none could be removed
+            self.fds.release_reserve()
             self._old_fd = self.fds.open(self.destination.name, REAL_DIRECTORY, dir_fd=self.destination.fd)
             locks.try_lock_shared(self._old_fd)
         except OSError:
+            self.fds.release_reserve()
             self._old_fd = -1  # there is none, or it cannot be read: then nobody reads it
 
     def was_placed(self, error: BaseException) -> bool:

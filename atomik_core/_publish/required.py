@@ -22,24 +22,21 @@ if TYPE_CHECKING:
 _NO_DIRECTORY_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-def replaceable(destination: Destination, status: os.stat_result, *, exchange: bool, skip_mount_check: bool) -> None:
+def replaceable(destination: Destination, status: os.stat_result, *, exchange: bool) -> None:
     """Require that what stands at the destination can be replaced.
 
     Args:
         destination: where it is.
         status: what stands there.
         exchange: whether a file, too, has to be replaced by RENAME_EXCHANGE.
-        skip_mount_check: whether a file may go without the one call that looks for a mount and for chattr's flags, which
-            only who asks for no sync would notice.
 
     Raises:
         OSError: EBUSY: it is a mount point. EPERM: it may not be renamed over.
         UnsupportedFilesystemError: it would need an exchange, and there is none here.
     """
     is_folder = stat.S_ISDIR(status.st_mode)
-    if is_folder or not skip_mount_check:
-        _require_ordinary(destination)
-        not_append_only(destination.directory, destination.path)
+    _require_ordinary(destination)
+    not_append_only(destination.directory, destination.path)
     user = os.geteuid()
     if user not in (0, status.st_uid):
         _require_not_sticky(destination, user)

@@ -25,15 +25,16 @@ def refused(shape, path, error, match, **options):
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("sync", ["full", "off"])
 @pytest.mark.parametrize("flag", ["a", "i"])
-def test_chattr_of_what_stands_there(mounts, shape, flag):
+def test_chattr_of_what_stands_there(mounts, shape, flag, sync):
     """What is immutable or append-only is not replaced, and that is said at the start, with the remedy."""
     need_tool("chattr")
     path = mounts("ext4") / "a"
     shape.lay(path, "old")
     subprocess.run(["chattr", f"+{flag}", path], check=True)
     try:
-        refused(shape, path, PermissionError, f"chattr -{flag}", overwrite=True)
+        refused(shape, path, PermissionError, f"chattr -{flag}", overwrite=True, sync=sync)
     finally:
         subprocess.run(["chattr", f"-{flag}", path], check=True)
     assert shape.read(path) == "old"

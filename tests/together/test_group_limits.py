@@ -48,6 +48,24 @@ def test_more_members_than_descriptors(mounts, few_descriptors, call, overwrite,
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("overwrite", [False, True], ids=["new", "over"])
+def test_more_folders_than_descriptors(mounts, few_descriptors, overwrite):
+    """Folders, too, be they new or replaced, of which some are held open while they are published."""
+    here = mounts("ext4")
+    if overwrite:
+        for number in range(400):
+            (here / str(number) / "old").mkdir(parents=True)
+
+    with no_leaks(), atomik.group() as group:
+        for number in range(400):
+            with group.folder(here / str(number), overwrite=overwrite) as folder:
+                (folder / "new").touch()
+
+    assert {tuple(os.listdir(here / str(number))) for number in range(400)} == {("new",)}
+    assert len(os.listdir(here)) == 400
+
+
+@pytest.mark.system
 def test_many_discarded_and_made_again(mounts, few_descriptors):
     """Members that are discarded hold no descriptors either."""
     here = mounts("ext4")
