@@ -56,11 +56,14 @@ def describe_builder(build: Callable[..., object]) -> Builder:
         msg = f"the builder {_name(function)} is asynchronous or a generator: a call of it builds nothing; give a plain function"
         raise TypeError(msg)
     name = _name(function)
+    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and code.co_filename == "<string>":
+        # Python 3.13 takes all that was executed for the text of `python -c`, and pytest-xdist's workers are begun by that.
+        return Builder(name, name, False, arguments)
     try:
         source = textwrap.dedent(inspect.getsource(function)).strip()
     except (OSError, TypeError):
         return Builder(name, name, False, arguments)
-    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)
     if code is None:
         return Builder(name, f"{name}\n{source}", True, arguments)
     label = f"{name} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
