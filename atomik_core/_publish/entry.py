@@ -231,10 +231,20 @@ class Entry:
                 self._check_old(status)
                 required.replaceable(destination, status, exchange=self._must_exchange or self._backup is not None)
                 if status.st_ctime_ns >= now and self.content.is_written_by_name:
-                    self._old_handle = calls.file_handle(destination.fd, destination.name)
+                    self._old_handle = self._handle_of(status)
             self._old = status
         if self._backup is not None:
             self._backup.open(self._directories, destination, status)
+
+    def _handle_of(self, status: os.stat_result) -> bytes | None:
+        """Return the handle of the version that was looked at: one that nothing has, if another stands there by now."""
+        handle = calls.file_handle(self.destination.fd, self.destination.name)
+        again = self.destination.stat()
+        is_still_there = again is not None and (
+            (again.st_dev, again.st_ino, again.st_ctime_ns, again.st_mtime_ns, again.st_size)
+            == (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
+        )
+        return handle if is_still_there else b""
 
     def _check_old(self, status: os.stat_result) -> None:
         """Raise if what stands at the destination is not to be replaced by this."""

@@ -232,7 +232,8 @@ def test_copy_of_what_is_replaced(tmp_path):
 
 
 @pytest.mark.system
-def test_rival_with_the_inode_number_of_the_old_version(mounts, monkeypatch):
+@pytest.mark.parametrize("instant", ["before its handle is taken", "after that"])
+def test_rival_with_the_inode_number_of_the_old_version(mounts, monkeypatch, instant):
     """An old version that was looked at in the very instant in which a rival replaced it is not taken for the next rival's.
 
     That one has its inode number, and was made in the same tick of the clock.
@@ -241,7 +242,7 @@ def test_rival_with_the_inode_number_of_the_old_version(mounts, monkeypatch):
     from atomik_core._publish.destination import Destination
 
     path, looked, theirs = mounts("ext4") / "a", [], []
-    stat, stage_unnamed = Destination.stat, staging.stage_unnamed
+    stat, stage_unnamed, file_handle = Destination.stat, staging.stage_unnamed, calls.file_handle
 
     def publish(text):
         with atomik.file(path, overwrite=True, sync="off") as f:
@@ -252,13 +253,24 @@ def test_rival_with_the_inode_number_of_the_old_version(mounts, monkeypatch):
         with open(path) as old:
             publish("a rival's")
             monkeypatch.setattr(staging, "stage_unnamed", stage_late)
+            if instant == "before its handle is taken":
+                monkeypatch.setattr(calls, "file_handle", handle_late)
             looked.append(os.fstat(old.fileno()))
         return looked[-1]
 
-    def stage_late(fds, directory, mode):
+    def handle_late(directory, name):
+        monkeypatch.setattr(calls, "file_handle", file_handle)
         monkeypatch.setattr(staging, "stage_unnamed", stage_unnamed)
         publish("another rival's")
-        theirs.append((path.stat().st_ino, calls.birth_time(directory.fd, "a")))
+        theirs.append((path.stat().st_ino, calls.birth_time(directory, name)))
+        monkeypatch.setattr(staging, "stage_unnamed", stage_late)
+        return file_handle(directory, name)
+
+    def stage_late(fds, directory, mode):
+        monkeypatch.setattr(staging, "stage_unnamed", stage_unnamed)
+        if instant == "after that":
+            publish("another rival's")
+            theirs.append((path.stat().st_ino, calls.birth_time(directory.fd, "a")))
         time.sleep(0.01)  # until a tick in which ours is younger than theirs
         return stage_unnamed(fds, directory, mode)
 
