@@ -753,14 +753,14 @@ class Entry:
     def _hold_old(self) -> None:
         """Lock the folder that is to be replaced: out of sight, a cleaner or a leaving reader could take it for a leftover."""
         try:
-            if self._is_shared:
-                self.fds.reserve(self.destination.fd, _RESERVE)  # of many not all are held, or none could be removed
-            self.fds.release_reserve()
+            if self._is_shared:  # of many not all are held, or no descriptor would be left to remove them with
+                self.fds.reserve(self.destination.fd, _RESERVE)
+                self.fds.release_reserve()
             self._old_fd = self.fds.open(self.destination.name, REAL_DIRECTORY, dir_fd=self.destination.fd)
             locks.try_lock_shared(self._old_fd)
         except OSError:
             self.fds.release_reserve()
-            self._old_fd = -1  # there is none, or it cannot be read: then nobody reads it
+            self._old_fd = -1  # there is none, it cannot be read (then nobody reads it), or too many are held
 
     def was_placed(self, error: BaseException) -> bool:
         """Say whether the content was published, though `place` has ended with `error`.
