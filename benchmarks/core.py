@@ -10,7 +10,6 @@ root is needed; what cannot be measured is named with the reason. The exit statu
 from __future__ import annotations
 
 import argparse
-import ctypes
 import fcntl
 import gc
 import os
@@ -204,7 +203,7 @@ def by_syncfs(path: Path) -> None:
     staged = Path(f"{path}.part")
     staged.mkdir()
     fill(staged)
-    on_descriptor(syncfs, staged)
+    on_descriptor(calls.syncfs, staged)
     staged.rename(path)
     on_descriptor(os.fsync, path.parent)
 
@@ -228,15 +227,6 @@ def on_descriptor(sync: Callable[[int], None], directory: Path) -> None:
         os.close(descriptor)
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def syncfs(descriptor: int) -> None:
-    """Call syncfs(2), which Python's os module lacks."""
-    if _libc.syncfs(descriptor) != 0:
-        raise OSError(ctypes.get_errno(), "syncfs")
-
-
 def medians(measure: Measure, directory: Path) -> tuple[float, dict[str, float]]:
     """Time every way in turns; return the median seconds of Atomik's and of each of the others."""
     ways = {"": measure.atomik, **measure.others}
@@ -253,7 +243,7 @@ def medians(measure: Measure, directory: Path) -> tuple[float, dict[str, float]]
         for number, name in enumerate(order):
             path = published(directory, turn, number)
             if measure.filesystem != "tmpfs":
-                on_descriptor(syncfs, directory)  # nobody syncs what another has left
+                on_descriptor(calls.syncfs, directory)  # nobody syncs what another has left
             seconds = timed(ways[name], path)
             if turn > 0:  # the first round only warms up
                 taken[name].append(seconds)

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import atomik
 from atomik_core import testing
-from core import CONTENT, FILES, directory_on, on_descriptor, syncfs, timed
+from atomik_core._os import calls
+from core import CONTENT, FILES, directory_on, on_descriptor, timed
 
 #: How much of the time of one publication each a group may take.
 LIMIT = 0.08
@@ -49,7 +50,7 @@ def ratio(directory: Path, rounds: int) -> tuple[float, float]:
         for publish in ways:
             place = directory / f"round-{turn}"
             place.mkdir()
-            on_descriptor(syncfs, directory)  # nobody syncs what another has left
+            on_descriptor(calls.syncfs, directory)  # nobody syncs what another has left
             taken[publish].append(timed(publish, place))
             if len(list(place.iterdir())) != FILES or (place / str(FILES - 1)).read_bytes() != CONTENT:
                 msg = f"{place} does not hold what was published"

@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import atomik
-from core import CONTENT, directory_on, on_descriptor, syncfs, timed
+from atomik_core._os import calls
+from core import CONTENT, directory_on, on_descriptor, timed
 
 #: How many outputs there are.
 OUTPUTS = 100
@@ -52,7 +53,7 @@ def ratio(directory: Path, rounds: int, sync: atomik.Sync, *, old: bool) -> tupl
             place.mkdir()
             if old:
                 as_group(place, "off")
-            on_descriptor(syncfs, directory)  # nobody syncs what another has left
+            on_descriptor(calls.syncfs, directory)  # nobody syncs what another has left
             taken[publish].append(timed(partial(publish, sync=sync), place))
             if len(list(place.iterdir())) != OUTPUTS or (place / "0").read_bytes() != CONTENT:
                 msg = f"{place} does not hold what was published"
