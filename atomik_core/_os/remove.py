@@ -10,7 +10,7 @@ from . import locks, mounts, names
 from .calls import GONE
 from .descriptors import DIRECTORY, Descriptors
 from .filesystems import Filesystem
-from .walk import Walk, ensure_u_rwx, open_for_removal
+from .walk import Walk, ensure_u_rwx, list_folder, open_for_removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def _remove_hidden_contents(fd: int) -> Removal:
         removal = _remove_contents(fd, keeps_lock=True)
         if removal == "held":
             return removal
-        os.lseek(fd, 0, os.SEEK_SET)
-        if not set(os.listdir(fd)) - {names.LOCK}:
+        if not set(list_folder(fd)) - {names.LOCK}:
             return "removed"
         time.sleep(_HIDDEN_PAUSE)
     return "left"

@@ -114,7 +114,7 @@ class Walk:
             fds.close_all()
 
     def _walk(self, fds: Descriptors) -> Iterator[tuple[Level, bool]]:
-        levels = [Level(self._top, self._copy, "", None)]
+        levels = [Level(open_anew(fds, self._top), self._copy, "", None)]
         yield levels[0], False
         while levels:
             level = levels[-1]
@@ -212,6 +212,28 @@ class Walk:
             return None
         finally:
             fds.close(handle)
+
+
+def open_anew(fds: Descriptors, folder: int) -> int:
+    """Return a descriptor by which a folder that is open is listed as it is now; the same one where no other is to be had.
+
+    SMB may answer a second listing by the same descriptor from what it has answered before, though names were made and removed
+    by ourselves meanwhile (seen, Linux 6.1); btrfs lists what was there when the descriptor was opened, or rewound.
+    """
+    try:
+        return fds.open(".", REAL_DIRECTORY, dir_fd=folder)
+    except OSError:  # its mode allows no search, or descriptors have run out
+        os.lseek(folder, 0, os.SEEK_SET)
+        return folder
+
+
+def list_folder(folder: int) -> list[str]:
+    """Return the names in a folder that is open, as they are now."""
+    fds = Descriptors()
+    try:
+        return os.listdir(open_anew(fds, folder))
+    finally:
+        fds.close_all()
 
 
 def open_for_removal(fds: Descriptors, directory: int, name: str) -> int:

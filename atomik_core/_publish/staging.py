@@ -9,6 +9,7 @@ import stat
 from .._os import calls, locks, names, paths, remove, rename
 from .._os.copying import Transfer
 from .._os.descriptors import REAL_DIRECTORY, Descriptors
+from .._os.walk import list_folder
 from . import explain
 
 TYPE_CHECKING = False
@@ -109,8 +110,7 @@ class Wrapper:
 
     def entries(self) -> list[str]:
         """Return the names in it but its lock file's."""
-        os.lseek(self.fd, 0, os.SEEK_SET)  # btrfs lists what was there when it was opened
-        return [name for name in os.listdir(self.fd) if name != names.LOCK]
+        return [name for name in list_folder(self.fd) if name != names.LOCK]
 
     @property
     def path(self) -> str:

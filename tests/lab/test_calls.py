@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,103 @@ def test_group(kernel, user, place):
         group.file(place / "a").open().write("new")
         (group.folder(place / "c").open() / "x").write_text("new")
     assert (place / "a").read_text() == (place / "c" / "x").read_text() == "new"
+
+
+def settle(place):
+    """Wait until the server has set the time of what was written last: SMB's does so up to two seconds late."""
+    if place.kind == "smb3":
+        time.sleep(3)
+
+
+@pytest.mark.quick
+def test_stage(kernel, user, place):
+    """What a program makes at staged paths and beside them appears together, for both clients; what was there is replaced."""
+    (place / "a").write_text("old")
+    settle(place)
+    with atomik.stage({"a": place / "a", "b": f"{place / 'b'}/", "c": place / "b" / "c"}) as out:
+        assert out.old("a").read_text() == "old"
+        out["a"].write_text("new")
+        out["a"].with_name("a.idx").write_text("beside")
+        out["c"].write_text("inside")
+    there = place.peer or place.path
+
+    assert sorted(os.listdir(place.path)) == ["a", "a.idx", "b"]
+    assert [(there / name).read_text() for name in ("a", "a.idx", "b/c")] == ["new", "beside", "inside"]
+    assert set(out.report.outputs.values()) == {"published"}
+    assert [path.name for path in out.report.extras] == ["a.idx"]
+
+
+@pytest.mark.quick
+def test_stage_over_a_folder(kernel, user, place):
+    """A stage replaces a folder where the table says that it can be replaced, and refuses before the block where not."""
+    (place / "b").mkdir()
+    (place / "b" / "x").write_text("old")
+    stage = atomik.stage({"a": place / "a", "b": f"{place / 'b'}/"})
+    if table(place.kind)["replace a folder"] == "only an empty one":
+        with pytest.raises(atomik.UnsupportedFilesystemError, match="RENAME_EXCHANGE"), stage:
+            pytest.fail("the block began")
+        assert (place / "b" / "x").read_text() == "old"
+        return
+    with stage as out:
+        out["a"].write_text("new")
+        out["b"].mkdir()
+        (out["b"] / "y").write_text("new")
+    assert (place / "a").read_text() == "new"
+    assert os.listdir(place / "b") == ["y"]
+
+
+@pytest.mark.quick
+def test_stage_that_fails(kernel, user, place):
+    """If the program fails nothing of what it made is published, and what was there stays."""
+    (place / "a").write_text("old")
+    with pytest.raises(ZeroDivisionError), atomik.stage([place / "a", place / "b"]) as out:
+        out[0].write_text("new")
+        out[0].with_name("a.idx").write_text("beside")
+        raise ZeroDivisionError
+    assert os.listdir(place.path) == ["a"]
+    assert (place / "a").read_text() == "old"
+
+
+def test_stage_killed(kernel, user, place):
+    """What a killed stage leaves is one staging folder, which `clean` removes where the table says that locks are known."""
+    child = os.fork()
+    if not child:
+        out = atomik.stage([place / "a", place / "b"]).open()
+        out[0].write_text("new")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    assert len(atomik.leftovers(place.path)) == 1
+    assert len(atomik.clean(place.path)) == (table(place.kind)["locks"] != "unknown")
+    atomik.clean(place.path, force=True)
+    assert os.listdir(place.path) == []
+
+
+def test_stage_and_a_direct_write(kernel, user, place):
+    """What a program writes to the destination itself stays, and is reported; if it is made twice, both are kept."""
+    (place / "a").write_text("old")
+    with atomik.stage({"a": place / "a", "b": place / "b"}) as out:
+        (place / "a").write_text("written directly")
+        (place / "b").write_text("written directly")
+        out["b"].write_text("staged")
+
+    assert out.report.outputs == {"a": "direct", "b": "published"}
+    assert (place / "a").read_text() == "written directly"
+    assert (place / "b").read_text() == "staged"
+    assert out.report.kept["b"].read_text() == "written directly"
+    out.report.kept["b"].unlink()
+
+
+def test_symlink(kernel, user, place):
+    """A symbolic link appears, and is replaced, in one instant, for both clients."""
+    atomik.symlink("releases/1", place / "current")
+    with pytest.raises(atomik.FileAlreadyExistsError):
+        atomik.symlink("releases/2", place / "current")
+    atomik.symlink("releases/2", place / "current", overwrite=True)
+
+    assert os.readlink(place / "current") == "releases/2"
+    assert place.peer is None or os.readlink(place.peer / "current") == "releases/2"
+    assert os.listdir(place.path) == ["current"]
 
 
 @each_shape
