@@ -71,12 +71,12 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
 
 def _move(source: Destination, target: Destination, status: os.stat_result, *, overwrite: bool) -> bool:
     """Climb the ladder that fits; say whether a folder that was replaced now stands at the source."""
-    names = (source.fd, source.name, target.fd, target.name)
+    names = (source.directory.fd, source.name, target.directory.fd, target.name)
     if stat.S_ISDIR(status.st_mode):
         there = target.stat()
         if there is not None and os.path.samestat(status, there):
             # Itself: exchanged with itself, it would be taken for the old one. Another case of its name is a rename.
-            os.rename(source.name, target.name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+            os.rename(source.name, target.name, src_dir_fd=source.directory.fd, dst_dir_fd=target.directory.fd)
             return False
         if overwrite:
             replaced = _rename.swap_in(*names, is_folder=True)
@@ -110,9 +110,11 @@ def _drop_second_link(source: Destination, target: Destination, status: os.stat_
     One link under two names is one name in a directory that ignores case.
     """
     left = source.stat()
-    same_name = os.path.samestat(os.fstat(source.fd), os.fstat(target.fd)) and source.name == target.name
+    same_name = (
+        os.path.samestat(os.fstat(source.directory.fd), os.fstat(target.directory.fd)) and source.name == target.name
+    )
     if left is not None and os.path.samestat(left, status) and left.st_nlink > 1 and not same_name:
-        os.unlink(source.name, dir_fd=source.fd)
+        os.unlink(source.name, dir_fd=source.directory.fd)
 
 
 def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
@@ -139,7 +141,7 @@ def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
         _existing(other)
         with Operation(one.path, is_folder=stat.S_ISDIR(status.st_mode)) as operation:
             try:
-                _rename.exchange(one.fd, one.name, other.fd, other.name)
+                _rename.exchange(one.directory.fd, one.name, other.directory.fd, other.name)
             except OSError as error:
                 _refuse_nested(fds, error, one, other)
                 _refuse_nested(fds, error, other, one)
@@ -176,9 +178,9 @@ def remove(path: StrPath, *, sync: Sync | None = None) -> None:
                 _rename_away_and_remove(fds, target, level, operation)
                 return
             try:
-                os.unlink(target.name, dir_fd=target.fd)
+                os.unlink(target.name, dir_fd=target.directory.fd)
             except OSError as error:
-                raise explain.rename_error(error, target.fd, target.name, target.path, "unlink(2)") from error
+                raise explain.rename_error(error, target.directory.fd, target.name, target.path, "unlink(2)") from error
             _make_durable(operation, level, target)
     finally:
         fds.close_all()
@@ -207,7 +209,7 @@ def _refuse_nested(fds: Descriptors, error: OSError, outer: Destination, inner: 
     """
     if error.errno != errno.EINVAL:
         return
-    top, here, above = _existing(outer), -1, inner.fd
+    top, here, above = _existing(outer), -1, inner.directory.fd
     while here == -1 or not os.path.samestat(os.fstat(here), os.fstat(above)):
         if os.path.samestat(os.fstat(above), top):
             msg = f"It lies inside {outer.path!r}, and a folder cannot take the place of what is in it"
@@ -217,9 +219,9 @@ def _refuse_nested(fds: Descriptors, error: OSError, outer: Destination, inner: 
 
 def _translate_error(error: OSError, source: Destination, target: Destination, primitive: str) -> OSError:
     """Return what a failed rename or exchange of the two means; either may be the mount point."""
-    if error.errno == errno.EBUSY and mounts.is_mount_point(source.fd, source.name):
+    if error.errno == errno.EBUSY and mounts.is_mount_point(source.directory.fd, source.name):
         return explain.is_mount_point(source.path)
-    return explain.rename_error(error, target.fd, target.name, target.path, primitive, source.fd)
+    return explain.rename_error(error, target.directory.fd, target.name, target.path, primitive, source.directory.fd)
 
 
 def _make_durable(operation: Operation | None, level: Sync, *places: Destination) -> None:
@@ -228,7 +230,7 @@ def _make_durable(operation: Operation | None, level: Sync, *places: Destination
         if operation is not None:
             operation.reach("published")
         if level == "full":
-            _sync.fsync_directories({place.fd for place in places})
+            _sync.fsync_directories({place.directory.fd for place in places})
     except OSError as error:
         raise explain.not_durable(error, places[0].path) from error
     if operation is not None:
@@ -259,17 +261,17 @@ def _rename_away_and_remove(
         LeftoverError: it is out of sight, but something of it could not be removed.
     """
     try:
-        fd = fds.open(place.name, REAL_DIRECTORY, dir_fd=place.fd)
+        fd = fds.open(place.name, REAL_DIRECTORY, dir_fd=place.directory.fd)
         locks.try_lock_shared(fd)
     except PermissionError:
         fd = -1  # unreadable: nobody reads it, either
     name = names.staging_name()
     try:
-        _rename.new_folder(place.fd, place.name, place.fd, name)
+        _rename.new_folder(place.directory.fd, place.name, place.directory.fd, name)
     except OSError as error:
-        raise explain.rename_error(error, place.fd, place.name, place.path, "RENAME_NOREPLACE") from error
+        raise explain.rename_error(error, place.directory.fd, place.name, place.path, "RENAME_NOREPLACE") from error
     _make_durable(operation, level, place)
-    if _remove.remove_if_unlocked(place.fd, name, fd) == "left":
+    if _remove.remove_if_unlocked(place.directory.fd, name, fd) == "left":
         where = os.path.join(place.directory.current_path, name)
         msg = (
             f"It is gone from its name, but something in it could not be deleted (immutable, somebody else's, or mounted) "

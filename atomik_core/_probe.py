@@ -14,7 +14,7 @@ from ._os.copying import FICLONE
 from ._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
 from ._os.filesystems import Filesystem
 from ._publish import explain
-from ._publish.destination import DestinationDirectory
+from ._publish.destination import OpenDirectory
 from ._publish.required import create, exchange_errno
 from ._publish.staging import Sibling, stage_unnamed
 
@@ -64,7 +64,7 @@ def probe(directory: StrPath) -> Capabilities:
     sibling = None
     try:
         here = fds.open(path, DIRECTORY)
-        sibling = Sibling(DestinationDirectory(here, path))
+        sibling = Sibling(OpenDirectory(here, path))
         try:
             scratch = sibling.make_folder(fds)
         except OSError as error:
@@ -99,7 +99,7 @@ def _refuses_to_replace(scratch: int) -> bool:
 def _stages_unnamed(scratch: int) -> bool:
     fds = Descriptors()
     try:
-        unnamed = stage_unnamed(fds, DestinationDirectory(scratch, ""), 0o600)
+        unnamed = stage_unnamed(fds, OpenDirectory(scratch, ""), 0o600)
         if unnamed is None:
             return False
         rename.link_unnamed(unnamed.content, scratch, "u")

@@ -344,10 +344,10 @@ class Stage(JointBlock):
         now = {place: place.next_tick() if has_old else place.wrapper.touch() for place in self._places}
         for output in tops:
             place, destination, old = self._place(output), output.entry.destination, output.entry.old
-            if os.fstat(place.wrapper.fd).st_dev == os.fstat(destination.fd).st_dev:
+            if os.fstat(place.wrapper.fd).st_dev == os.fstat(destination.directory.fd).st_dev:
                 output.opened_at = now[place]
             elif old is not None and stat.S_ISDIR(old.st_mode):
-                output.opened_at = work.latest_change(destination.fd, destination.name) + 1
+                output.opened_at = work.latest_change(destination.directory.fd, destination.name) + 1
 
     def _make_ways(self) -> None:
         for output in self._outputs.values():

@@ -38,21 +38,20 @@ def prove(directory: str, *, peer: bool, say: Callable[[str], None]) -> dict[str
     """
     if not peer:
         scratch = Path(directory, f"atomik-prove-{os.urandom(8).hex()}")
-        scratch.mkdir(0o700)
-        with _removed(scratch), ExitStack() as stack:
+        with _made(scratch), ExitStack() as stack:
             forks: list[Partner] = [
                 _closed(stack, Fork(f"process {number + 1}", scratch)) for number in range(_PROCESSES)
             ]
             return _report(directory, scratch, forks, None, say)
     meeting = Path(directory, _MEETING)
     scratch = meeting / "scratch"
-    try:
-        meeting.mkdir(0o700)
-    except FileExistsError:
-        say("joining the host that came first")
-        received: dict[str, Any] = follow(meeting, scratch)
-        return received
-    with _removed(meeting), ExitStack() as stack:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_made(meeting))
+        except FileExistsError:
+            say("joining the host that came first")
+            received: dict[str, Any] = follow(meeting, scratch)
+            return received
         scratch.mkdir(0o700)
         here = _closed(stack, Fork(platform.node() or "this host", scratch))  # before there is a thread
         remote = Remote(meeting)
@@ -95,12 +94,18 @@ def _closed(stack: ExitStack, partner: Fork) -> Fork:
 
 
 @contextmanager
-def _removed(folder: Path) -> Iterator[None]:
-    """Remove `folder` after the block; what another host or NFS still holds open takes a moment to go."""
+def _made(folder: Path) -> Iterator[None]:
+    """Make `folder`; remove it after the block. What another host or NFS still holds open takes a moment to go.
+
+    Raises:
+        FileExistsError: somebody else has made it.
+    """
+    made: list[None] = []
     try:
+        made.extend(map(os.mkdir, (folder,), (0o700,)))  # in C: no signal falls between the making and the note of it
         yield
     finally:
-        for _ in range(20):
+        for _ in range(20 if made else 0):
             with suppress(OSError):
                 shutil.rmtree(folder)
             if not folder.exists():

@@ -12,7 +12,7 @@ from .destination import Destination, Directories
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .staging import Sibling, Wrapped
+    from .staging import Holder, Sibling, Wrapped
 
 
 class Backup:
@@ -30,7 +30,7 @@ class Backup:
             ValueError: `path` is no name, or is the destination, inside it or around it.
         """
         self._place = Destination(path, accepts_slash=True)
-        self._older: tuple[int, str] | None = None
+        self._older: tuple[Holder, str] | None = None
         self._tried = False
         there = self._place.real_path()
         for here in {destination.real_path(), os.path.realpath(destination.path)}:
@@ -54,14 +54,14 @@ class Backup:
         except OSError as error:
             msg = f"The directory of the backup {place.path!r} cannot be opened ({os.strerror(error.errno or 0)}); make it first"
             raise OSError(error.errno, msg, destination.path) from error
-        if mounts.mount_id(place.fd) != mounts.mount_id(destination.fd):
+        if mounts.mount_id(place.directory.fd) != mounts.mount_id(destination.directory.fd):
             msg = f"The backup {place.path!r} is on another filesystem than the destination; choose a place on the same one"
             raise InvalidCrossDeviceError(errno.EXDEV, msg, destination.path)
-        same = os.path.samestat(os.fstat(place.fd), os.fstat(destination.fd))
+        same = os.path.samestat(os.fstat(place.directory.fd), os.fstat(destination.directory.fd))
         if same and place.name == destination.name:
             msg = f"backup is the destination itself, {place.path!r}; give the old version another name"
             raise ValueError(msg)
-        if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.fd, effective_ids=True):
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=place.directory.fd, effective_ids=True):
             msg = f"The directory of the backup {place.path!r} may not be written to; choose another place"
             raise PermissionError(errno.EACCES, msg, destination.path)
         there = place.stat()
@@ -73,7 +73,7 @@ class Backup:
         if not stat.S_ISREG(there.st_mode) and not stat.S_ISDIR(there.st_mode) and not stat.S_ISLNK(there.st_mode):
             msg = f"A device, FIFO or socket stands {where}; choose another place"
             raise FileAlreadyExistsError(errno.EEXIST, msg, destination.path)
-        if mounts.is_mount_point(self._place.fd, self._place.name):
+        if mounts.is_mount_point(self._place.directory.fd, self._place.name):
             msg = f"Something is mounted {where}, which cannot be replaced; choose another place"
             raise OSError(errno.EBUSY, msg, destination.path)
         if old is None:
@@ -85,7 +85,7 @@ class Backup:
             msg = f"A folder stands {where}, and a file does not replace it; remove it first, or choose another place"
             raise IsADirectoryError(errno.EISDIR, msg, destination.path)
 
-    def take(self, staging: Sibling | Wrapped) -> list[int]:
+    def take(self, staging: Sibling | Wrapped) -> list[Holder]:
         """Move the old version here from the staging name; return the directories to be synced before `drop_older`.
 
         Raises:
@@ -95,7 +95,7 @@ class Backup:
         directory, name = staging.source
         try:
             if _is_folder(directory, name):
-                self._take_folder(directory, name)
+                self._take_folder(staging.holder, name)
             else:
                 self._take_file(directory, name)
         except OSError as error:
@@ -104,7 +104,7 @@ class Backup:
                 f"it is kept as {staging.path!r}"
             )
             raise OSError(error.errno, msg, self._place.path) from error
-        return [self._place.fd, directory]
+        return [self._place.directory, staging.holder]
 
     def rescue(self, staging: Sibling | Wrapped) -> bool:
         """Move the old version here even though its replacement may not be durable; say whether it is here.
@@ -121,14 +121,15 @@ class Backup:
 
     def _take_file(self, directory: int, name: str) -> None:
         place = self._place
-        rename.replace_file(directory, name, place.fd, place.name)
+        rename.replace_file(directory, name, place.directory.fd, place.name)
         left = rename.identity(directory, name)
         if left is not None and place.holds(left):
             # rename(2) does nothing for two links of one inode: what stood there was a link to the old version.
             os.unlink(name, dir_fd=directory)
 
-    def _take_folder(self, directory: int, name: str) -> None:
-        source_and_target = (directory, name, self._place.fd, self._place.name)
+    def _take_folder(self, holder: Holder, name: str) -> None:
+        directory = holder.fd
+        source_and_target = (directory, name, self._place.directory.fd, self._place.name)
         if not rename.swap_in(*source_and_target, is_folder=True):
             return
         if not _is_folder(directory, name):
@@ -137,12 +138,13 @@ class Backup:
         # By this name readers and cleaners know that nobody needs the older one.
         unneeded = names.staging_name()
         os.rename(name, unneeded, src_dir_fd=directory, dst_dir_fd=directory)
-        self._older = (directory, unneeded)
+        self._older = (holder, unneeded)
 
     def drop_older(self) -> None:
         """Remove the backup that this one has replaced; what a reader holds it removes itself."""
         if self._older is not None:
-            remove.remove_if_unlocked(*self._older)
+            holder, name = self._older
+            remove.remove_if_unlocked(holder.fd, name)
             self._older = None
 
 

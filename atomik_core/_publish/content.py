@@ -80,7 +80,7 @@ class FileContent(_Content):
         destination = entry.destination
         try:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-            old = entry.fds.open(destination.name, flags, dir_fd=destination.fd)
+            old = entry.fds.open(destination.name, flags, dir_fd=destination.directory.fd)
         except FileNotFoundError:
             if self.handle.raw_mode[0] == "r":
                 msg = (

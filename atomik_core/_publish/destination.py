@@ -1,4 +1,4 @@
-"""Where publications appear: names in directories that are held open, so that nobody can swap them meanwhile."""
+"""Where publications appear: names in directories that are held, so that nobody can swap them meanwhile."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ _MOST_LINKS: Final = 40
 #: How often a neighbour may take back a parent directory between its making and its opening.
 _ROUNDS: Final = 100
 
+#: So many directories of one transaction are open at once; more than any one step works on.
+_MOST_OPEN: Final = 64
+
 #: A directory that may be written to, but not read, can be held by this.
 _PATH_ONLY: Final = DIRECTORY | getattr(os, "O_PATH", 0)
 
@@ -29,25 +32,28 @@ _LOOK: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOL
 
 
 class DestinationDirectory:
-    """A directory that is held open for everything that is published, or staged, in it.
+    """A directory that is held for everything that is published, or staged, in it.
 
     Attributes:
-        fd: its descriptor.
-        readable: whether `fd` is open for reading; one that may only be written to cannot be synced.
+        readable: whether it is open for reading; one that may only be written to cannot be synced.
         wrappers: the staging folders that were made in it.
         device: the number of its filesystem's device, where several directories may be on one; else -1.
     """
 
-    __slots__ = ("_append_only", "_filesystem", "_folder", "device", "fd", "readable", "wrappers")
+    __slots__ = ("_append_only", "_filesystem", "_folder", "device", "readable", "wrappers")
 
-    def __init__(self, fd: int, folder: str, *, readable: bool = True) -> None:
-        self.fd = fd
+    def __init__(self, folder: str, *, readable: bool = True) -> None:
         self.readable = readable
         self.device = -1
         self.wrappers: list[Wrapper] = []
         self._folder = folder
         self._filesystem: Filesystem | None = None
         self._append_only: bool | None = None
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor: to be used now, and asked for anew when another directory has been used."""
+        raise NotImplementedError
 
     @property
     def filesystem(self) -> Filesystem:
@@ -115,10 +121,96 @@ class DestinationDirectory:
         return wrapper
 
 
-class Directories:
-    """The directories of one transaction, each opened once, and the parents that were made for them."""
+class OpenDirectory(DestinationDirectory):
+    """One that is open all the time."""
 
-    __slots__ = ("_by_identity", "_by_path", "_created", "_fds", "_opened", "_shares")
+    __slots__ = ("fd",)
+    fd: int
+
+    def __init__(self, fd: int, folder: str, *, readable: bool = True) -> None:
+        super().__init__(folder, readable=readable)
+        self.fd = fd
+
+
+class PooledDirectory(DestinationDirectory):
+    """One of very many, which is closed when too many others are open, and opened again when it is needed."""
+
+    __slots__ = ("_fd", "_identity", "_last_path", "_pool")
+
+    def __init__(self, pool: _Pool, fd: int, identity: tuple[int, int], folder: str, *, readable: bool = True) -> None:
+        super().__init__(folder, readable=readable)
+        self._fd = fd
+        self._identity = identity
+        self._last_path = ""
+        self._pool = pool
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor: to be used now, and asked for anew when another directory has been used.
+
+        Raises:
+            FileNotFoundError: it was closed to make room for others, and is not where it was then.
+            OSError: it cannot be opened again.
+        """
+        self._pool.use(self)
+        return self._fd
+
+    def close(self, fds: Descriptors) -> None:
+        """Make room for others."""
+        self._last_path = self.current_path
+        fd, self._fd = self._fd, -1
+        fds.close(fd)
+
+    def reopen(self, fds: Descriptors) -> None:
+        """Open it where it was when it was closed: it, and no other that stands there now.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OSError: it cannot be opened.
+        """
+        if self._fd != -1:
+            return
+        fd = fds.open(self._last_path, DIRECTORY if self.readable else _PATH_ONLY)
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) != self._identity:
+            fds.close(fd)
+            msg = "The directory was moved, and another one stands there now"
+            raise FileNotFoundError(errno.ENOENT, msg, self._last_path)
+        self._fd = fd
+
+
+class _Pool:
+    """Those directories of a transaction that need not all be open at once; the one that was used last is the last to be closed."""
+
+    __slots__ = ("_fds", "_last", "_open")
+
+    def __init__(self, fds: Descriptors) -> None:
+        self._fds = fds
+        self._open: dict[PooledDirectory, None] = {}
+        self._last: PooledDirectory | None = None
+
+    def use(self, directory: PooledDirectory) -> None:
+        """See that it is open; close those for it that were used least recently.
+
+        Raises:
+            OSError: it cannot be opened again.
+        """
+        if directory is self._last:
+            return
+        directory.reopen(self._fds)
+        self._open.pop(directory, None)
+        self._open[directory] = None
+        self._last = directory
+        while len(self._open) > _MOST_OPEN:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.close(self._fds)
+
+
+class Directories:
+    """The directories of one transaction, each held once, and the parents that were made for them."""
+
+    __slots__ = ("_by_identity", "_created", "_fds", "_first", "_opened", "_paths", "_pool", "_shares")
 
     def __init__(self, fds: Descriptors, *, shares: bool) -> None:
         """Hold none yet.
@@ -131,10 +223,13 @@ class Directories:
         self._shares = shares
         self._opened: list[DestinationDirectory] = []
         if shares:
-            self._by_path: dict[str, tuple[tuple[int, int], DestinationDirectory]] = {}
+            self._paths: set[str] = set()
             self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
-        #: Each as (descriptor of its parent, name), outermost first.
-        self._created: list[tuple[int, str]] = []
+            #: By device, the one that is never closed: its descriptor's syncfs reports every error since the beginning.
+            self._first: dict[int, DestinationDirectory] = {}
+            self._pool = _Pool(fds)
+        #: Each as (its parent, name), outermost first.
+        self._created: list[tuple[DestinationDirectory, str]] = []
 
     def __iter__(self) -> Iterator[DestinationDirectory]:
         return iter(self._opened)
@@ -144,8 +239,12 @@ class Directories:
         """Whether staging folders were made in any of them."""
         return any(directory.wrappers for directory in self._opened)
 
+    def first_on(self, directory: DestinationDirectory) -> DestinationDirectory:
+        """Return the one that was opened first on the filesystem of this one."""
+        return self._first[directory.device] if self._shares else directory
+
     @property
-    def above_created(self) -> list[int]:
+    def above_created(self) -> list[DestinationDirectory]:
         """The directories in which parents were made, innermost first."""
         return [above for above, _ in reversed(self._created)]
 
@@ -163,22 +262,33 @@ class Directories:
         Raises:
             OSError: as the kernel says.
         """
-        if self._shares and dir_fd is None and folder in self._by_path:
-            identity, directory = self._by_path[folder]
-            try:
-                status = os.stat(folder)
-            except FileNotFoundError:
-                pass
-            else:
-                if identity == (status.st_dev, status.st_ino):
-                    return directory
-        readable = True
+        known = self._known(folder) if self._shares and dir_fd is None else None
+        if known is not None:
+            return known
         try:
-            fd = self._fds.open(folder, DIRECTORY, dir_fd=dir_fd)
+            directory = self._open(folder, dir_fd, path or folder)
         except FileNotFoundError:
             if not parents:
                 raise
-            fd = self._create(folder)
+            directory = self._create(folder)
+        if self._shares and dir_fd is None:
+            self._paths.add(folder)
+        return directory
+
+    def _known(self, folder: str) -> DestinationDirectory | None:
+        """Return the directory that a path leads to, if we hold it; only a path that was opened before is looked at."""
+        if folder not in self._paths:
+            return None
+        try:
+            status = os.stat(folder)
+        except FileNotFoundError:
+            return None
+        return self._by_identity.get((status.st_dev, status.st_ino))
+
+    def _open(self, folder: str, dir_fd: int | None, path: str) -> DestinationDirectory:
+        readable = True
+        try:
+            fd = self._fds.open(folder, DIRECTORY, dir_fd=dir_fd)
         except PermissionError as error:
             try:
                 fd = self._fds.open(folder, _PATH_ONLY, dir_fd=dir_fd)
@@ -186,23 +296,26 @@ class Directories:
                 raise error from None
             readable = False
         if not self._shares:
-            directory = DestinationDirectory(fd, path or folder, readable=readable)
-            self._opened.append(directory)
-            return directory
+            only = OpenDirectory(fd, path, readable=readable)
+            self._opened.append(only)
+            return only
         status = os.fstat(fd)
         identity = (status.st_dev, status.st_ino)
         if identity in self._by_identity:
             self._fds.close(fd)
-            directory = self._by_identity[identity]
+            return self._by_identity[identity]
+        directory: DestinationDirectory
+        if status.st_dev in self._first:
+            directory = pooled = PooledDirectory(self._pool, fd, identity, path, readable=readable)
+            self._pool.use(pooled)
         else:
-            directory = self._by_identity[identity] = DestinationDirectory(fd, path or folder, readable=readable)
-            directory.device = status.st_dev
-            self._opened.append(directory)
-        if dir_fd is None:
-            self._by_path[folder] = identity, directory
+            directory = self._first[status.st_dev] = OpenDirectory(fd, path, readable=readable)
+        directory.device = status.st_dev
+        self._by_identity[identity] = directory
+        self._opened.append(directory)
         return directory
 
-    def _create(self, folder: str) -> int:
+    def _create(self, folder: str) -> DestinationDirectory:
         for _ in range(_ROUNDS):
             try:
                 return self._create_missing(folder)
@@ -210,7 +323,7 @@ class Directories:
                 continue  # a neighbour that discards has taken back what we found or made
         raise OSError(errno.EBUSY, "The parent directories are removed by others as fast as they are made", folder)
 
-    def _create_missing(self, folder: str) -> int:
+    def _create_missing(self, folder: str) -> DestinationDirectory:
         """Make the missing directories one below the other, each relative to the one above it."""
         base, missing = folder, []
         while True:
@@ -218,20 +331,22 @@ class Directories:
             missing.append(name)
             base = base or slash or "."
             try:
-                here = self._fds.open(base, DIRECTORY)
+                here = self.open(base)
             except FileNotFoundError:
                 if base in {".", "/"}:
                     raise OSError(errno.ENOENT, "The working directory has been removed", folder) from None
                 continue
             break
+        if not here.readable:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), base)
         for name in reversed(missing):
             # Recorded before it is made, for the interrupt in between; only an empty directory is ever taken back.
             self._created.append((here, name))
             try:
-                os.mkdir(name, dir_fd=here)
+                os.mkdir(name, dir_fd=here.fd)
             except FileExistsError:
                 self._created.pop()
-            here = self._fds.open(name, DIRECTORY, dir_fd=here)
+            here = self._open(name, here.fd, os.path.join(here.path, name))
         return here
 
     def remove_created(self) -> None:
@@ -239,7 +354,7 @@ class Directories:
         while self._created:
             above, name = self._created.pop()
             try:
-                os.rmdir(name, dir_fd=above)
+                os.rmdir(name, dir_fd=above.fd)
             except OSError:
                 continue  # recorded and not made, or somebody has put something there
 
@@ -260,7 +375,6 @@ class Destination:
         path: the destination as the caller named it.
         directory: the directory that it is in, once that is open.
         given_directory: the one that the caller named, where a symbolic link was followed from it.
-        fd: the descriptor of `directory`.
         name: its name there.
         given_name: its name as the caller gave it, where `name` is what a symbolic link led to.
         ends_with_slash: whether the caller asked for a folder by a slash at its end.
@@ -272,7 +386,6 @@ class Destination:
         "_preset",
         "directory",
         "ends_with_slash",
-        "fd",
         "given_directory",
         "given_name",
         "name",
@@ -280,7 +393,6 @@ class Destination:
     )
     directory: DestinationDirectory
     given_directory: DestinationDirectory
-    fd: int
 
     def __init__(self, path: str, *, accepts_slash: bool) -> None:
         """Split `path`; nothing is opened yet.
@@ -323,10 +435,10 @@ class Destination:
         The calls take no directory descriptor: through /proc they need no right to the file itself. Where there is no /proc, it
         has to be opened.
         """
-        found = metadata.read_attributes(f"/proc/self/fd/{self.fd}/{self.name}")
+        found = metadata.read_attributes(f"/proc/self/fd/{self.directory.fd}/{self.name}")
         if found is None:
             try:
-                fd = fds.open(self.name, _LOOK, dir_fd=self.fd)
+                fd = fds.open(self.name, _LOOK, dir_fd=self.directory.fd)
             except OSError:
                 return None
             found = metadata.read_attributes(fd)
@@ -347,17 +459,15 @@ class Destination:
         preset = self._preset
         if preset is not None and not preset.was_removed():
             self.directory = self.given_directory = preset
-            self.fd = preset.fd
             return
         try:
-            self.directory = self.given_directory = directory = directories.open(self._folder, parents=parents)
+            self.directory = self.given_directory = directories.open(self._folder, parents=parents)
         except FileNotFoundError as error:
             msg = "The destination's parent directory does not exist; make it, or pass parents=True"
             raise FileNotFoundError(errno.ENOENT, msg, self.path) from error
         except OSError as error:
             msg = f"The destination's parent directory cannot be opened: {error.strerror}"
             raise OSError(error.errno, msg, self.path) from error
-        self.fd = directory.fd
 
     def reopen(self, directories: Directories) -> None:
         """Open the directory that the caller named again, made first if it is missing.
@@ -376,7 +486,7 @@ class Destination:
     def stat(self) -> os.stat_result | None:
         """Return what stands at the destination (a symbolic link itself), or None."""
         try:
-            return os.stat(self.name, dir_fd=self.fd, follow_symlinks=False)
+            return os.stat(self.name, dir_fd=self.directory.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -384,7 +494,7 @@ class Destination:
 
     def holds(self, identity: tuple[int, int]) -> bool:
         """Say whether the inode that stands there is this one."""
-        return rename.identity(self.fd, self.name) == identity
+        return rename.identity(self.directory.fd, self.name) == identity
 
     def real_path(self) -> str:
         """Return the path with every symbolic link resolved but the last component; opens nothing."""
@@ -392,7 +502,7 @@ class Destination:
 
     def is_empty_folder(self) -> bool:
         """Say whether an empty folder stands there."""
-        return rename.is_empty_folder(self.fd, self.name)
+        return rename.is_empty_folder(self.directory.fd, self.name)
 
     def follow(self, directories: Directories, status: os.stat_result | None) -> os.stat_result | None:
         """Go where a symbolic link at the destination points, by hand; return what stands there.
@@ -403,7 +513,7 @@ class Destination:
         """
         if status is not None and stat.S_ISLNK(status.st_mode):
             try:
-                os.stat(self.name, dir_fd=self.fd)
+                os.stat(self.name, dir_fd=self.directory.fd)
             except FileNotFoundError:
                 pass  # a dangling link: what it names is made, as open() does
             except OSError as error:
@@ -413,7 +523,7 @@ class Destination:
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
-            target = os.readlink(self.name, dir_fd=self.fd)
+            target = os.readlink(self.name, dir_fd=self.directory.fd)
             here = self.directory
             self._split(target)
             try:
@@ -423,12 +533,10 @@ class Destination:
             except OSError as error:
                 msg = f"The destination is a link to {target!r}, whose directory cannot be opened: {error.strerror}"
                 raise OSError(error.errno, msg, self.path) from error
-            self.fd = self.directory.fd
             status = self.stat()
         return status
 
     def replace_link(self) -> None:
         """Go back to the place that the caller named: a symbolic link takes the place of a link, not of what that names."""
         self.directory = self.given_directory
-        self.fd = self.directory.fd
         self.name = self.given_name

@@ -17,7 +17,7 @@ from .._os.descriptors import DIRECTORY, REAL_DIRECTORY, Descriptors
 from ..errors import AtomikError, NothingStagedError, UnsupportedFilesystemError
 from . import explain, placing, required, staging
 from .backup import Backup
-from .destination import Destination, DestinationDirectory, Directories
+from .destination import Destination, Directories, OpenDirectory
 from .staging import Sibling, Unnamed, Wrapped, Wrapper
 
 TYPE_CHECKING = False
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from typing import Any, Final, Literal, Protocol, TypeAlias
 
     from .._os.remove import Removal
+    from .destination import DestinationDirectory
     from .options import Options
     from .placing import Identity, Kind
-    from .staging import Staging
+    from .staging import Holder, Staging
 
     State: TypeAlias = Literal["new", "open", "published", "discarded"]
 
@@ -238,7 +239,7 @@ class Entry:
 
     def _handle_of(self, status: os.stat_result) -> bytes | None:
         """Return the handle of the version that was looked at: one that nothing has, if another stands there by now."""
-        handle = calls.file_handle(self.destination.fd, self.destination.name)
+        handle = calls.file_handle(self.destination.directory.fd, self.destination.name)
         again = self.destination.stat()
         is_still_there = again is not None and (
             (again.st_dev, again.st_ino, again.st_ctime_ns, again.st_mtime_ns, again.st_size)
@@ -309,8 +310,8 @@ class Entry:
     def _copy_old(self, path: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         destination = self.destination
-        source = self.fds.open(destination.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=destination.fd)
-        copy = self.fds.open(os.path.basename(path), flags, 0o600, dir_fd=destination.fd)
+        source = self.fds.open(destination.name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=destination.directory.fd)
+        copy = self.fds.open(os.path.basename(path), flags, 0o600, dir_fd=destination.directory.fd)
         Transfer().file(source, copy)
         metadata.clone(copy, os.fstat(source), source)
         self.fds.close(source)
@@ -349,7 +350,7 @@ class Entry:
         if self.options.tmp_dir is None and not self._is_shared:
             if self._staged_in.filesystem.lock_scope != "files":
                 self.staging = sibling = Sibling(self._staged_in)
-                self.fds.reserve(self.destination.fd, _RESERVE)
+                self.fds.reserve(self.destination.directory.fd, _RESERVE)
                 return sibling.make_folder(self.fds)
             wrapper = self.new_wrapper()
         else:
@@ -366,7 +367,7 @@ class Entry:
         return self._prepared(self._staged_in.shared_wrapper(self.fds, self.destination.given_name))
 
     def _prepared(self, wrapper: Wrapper) -> Wrapper:
-        self.fds.reserve(self.destination.fd, _RESERVE)
+        self.fds.reserve(self.destination.directory.fd, _RESERVE)
         if self.options.tmp_dir is not None:
             self.prepare_like_destination(wrapper.fd)
         return wrapper
@@ -553,14 +554,14 @@ class Entry:
             return False
         if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino) or not stat.S_ISREG(old.st_mode):
             return False
-        theirs = calls.birth_time(self.destination.fd, self.destination.name)
+        theirs = calls.birth_time(self.destination.directory.fd, self.destination.name)
         ours = calls.birth_time(self.staged.content)
         if theirs is None or ours is None:
             return True
         if theirs >= ours or theirs[0] * 10**9 + theirs[1] > before.st_ctime_ns:
             return False
         handle = self._old_handle
-        return handle is None or handle == calls.file_handle(self.destination.fd, self.destination.name)
+        return handle is None or handle == calls.file_handle(self.destination.directory.fd, self.destination.name)
 
     def inherit_metadata(self, default_mode: int | None) -> None:
         """Give the content the metadata of what it replaces, else the mode that was asked for, else the default one."""
@@ -697,7 +698,7 @@ class Entry:
                 self._move(Sibling(destination.directory, names.kept_name()))
         elif isinstance(self.staging, Unnamed):
             if not options.overwrite:
-                rename.link_unnamed(self.staging.content, destination.fd, destination.name)
+                rename.link_unnamed(self.staging.content, destination.directory.fd, destination.name)
                 return
             if self._old is None and self._became_new():
                 return
@@ -718,7 +719,7 @@ class Entry:
             if error.errno not in placing.NO_LINKS:
                 raise
             self._replaces_for_good = destination.stat() is not None
-            rename.replace_file(*self.named.source, destination.fd, destination.name)
+            rename.replace_file(*self.named.source, destination.directory.fd, destination.name)
 
     def _is_kept(self) -> bool:
         return isinstance(self.staging, Sibling) and names.is_kept_name(self.staging.name or "")
@@ -745,7 +746,7 @@ class Entry:
     def _became_new(self) -> bool:
         """Publish an unnamed file by one linkat, if nothing stands at the destination: there is nothing to replace then."""
         try:
-            rename.link_unnamed(self.staged.content, self.destination.fd, self.destination.name)
+            rename.link_unnamed(self.staged.content, self.destination.directory.fd, self.destination.name)
         except FileExistsError:
             return False
         return True
@@ -754,9 +755,9 @@ class Entry:
         """Lock the folder that is to be replaced: out of sight, a cleaner or a leaving reader could take it for a leftover."""
         try:
             if self._is_shared:  # of many not all are held, or no descriptor would be left to remove them with
-                self.fds.reserve(self.destination.fd, _RESERVE)
+                self.fds.reserve(self.destination.directory.fd, _RESERVE)
                 self.fds.release_reserve()
-            self._old_fd = self.fds.open(self.destination.name, REAL_DIRECTORY, dir_fd=self.destination.fd)
+            self._old_fd = self.fds.open(self.destination.name, REAL_DIRECTORY, dir_fd=self.destination.directory.fd)
             locks.try_lock_shared(self._old_fd)
         except OSError:
             self.fds.release_reserve()
@@ -771,7 +772,7 @@ class Entry:
         """
         if not self._commit_started or self.identity is None or self.kind is None:
             return False
-        here = rename.identity(self.destination.fd, self.destination.name)
+        here = rename.identity(self.destination.directory.fd, self.destination.name)
         if here != self.identity:
             if isinstance(error, OSError) or here is None or here == self._old_identity:
                 return False
@@ -819,7 +820,7 @@ class Entry:
         """Say whether what stands at the destination, if it has our inode's number, is our inode."""
         if self._birth_time is None:
             return True
-        return self._birth_time == calls.birth_time(self.destination.fd, self.destination.name)
+        return self._birth_time == calls.birth_time(self.destination.directory.fd, self.destination.name)
 
     def explain(self, error: OSError) -> OSError:
         """Return what an error of the kernel means to the caller; one of ours says it already."""
@@ -847,7 +848,7 @@ class Entry:
         """Whether the old version is to be kept."""
         return self._backup is not None and self._displaced
 
-    def keep_old(self) -> list[int]:
+    def keep_old(self) -> list[Holder]:
         """Move the old version to its backup; return the directories to be synced.
 
         Raises:
@@ -939,7 +940,7 @@ class Entry:
             return kept.path
         for folder in paths.above(staged.directory.path):
             try:
-                return self._keep_in(DestinationDirectory(self.fds.open(folder, DIRECTORY), folder))
+                return self._keep_in(OpenDirectory(self.fds.open(folder, DIRECTORY), folder))
             except OSError:
                 continue
         raise first

@@ -35,7 +35,7 @@ def place_new(staging: Sibling | Wrapped, destination: Destination, kind: Kind, 
     at the destination is ours exactly if it is that inode.
     """
     source = staging.source
-    target = destination.fd, destination.name
+    target = destination.directory.fd, destination.name
     if kind == "folder":
         rename.new_folder(*source, *target)
         return
@@ -71,9 +71,9 @@ def place_over(
     elif exchange:
         is_folder = False
     else:
-        rename.replace_file(*source, destination.fd, destination.name)
+        rename.replace_file(*source, destination.directory.fd, destination.name)
         return False
-    if not rename.swap_in(*source, destination.fd, destination.name, is_folder=is_folder):
+    if not rename.swap_in(*source, destination.directory.fd, destination.name, is_folder=is_folder):
         return False
     return displaced_entry(staging, destination, kind, replaces_links=replaces_links)
 
@@ -101,7 +101,7 @@ def displaced_entry(staging: Sibling | Wrapped, destination: Destination, kind: 
     if kind == "folder" and replaces_links and stat.S_ISLNK(status.st_mode):
         return True
     if stat.S_ISDIR(status.st_mode) != (kind == "folder"):
-        rename.exchange(directory, name, destination.fd, destination.name)
+        rename.exchange(directory, name, destination.directory.fd, destination.name)
         raise explain.wrong_kind(destination.path, kind)
     return True
 
@@ -119,14 +119,14 @@ def undo(staging: Sibling | Wrapped, destination: Destination, kind: Kind, ident
     directory, name = staging.source
     waiting = rename.identity(directory, name)
     if waiting is not None and waiting != identity:
-        rename.exchange(directory, name, destination.fd, destination.name)
+        rename.exchange(directory, name, destination.directory.fd, destination.name)
         if rename.identity(directory, name) == identity:
             return True
         # A rival was quicker than the look: theirs goes back.
-        rename.exchange(directory, name, destination.fd, destination.name)
+        rename.exchange(directory, name, destination.directory.fd, destination.name)
         return False
     spare = name if waiting is None else names.staging_name()
-    os.rename(destination.name, spare, src_dir_fd=destination.fd, dst_dir_fd=directory)
+    os.rename(destination.name, spare, src_dir_fd=destination.directory.fd, dst_dir_fd=directory)
     if rename.identity(directory, spare) == identity:
         return True
     _give_back(directory, spare, destination, kind)
@@ -137,10 +137,10 @@ def _give_back(directory: int, spare: str, destination: Destination, kind: Kind)
     """Put a rival's version, which came between the look and the rename, back to its name; never lose it."""
     new = rename.new_folder if kind == "folder" else rename.new_file
     try:
-        new(directory, spare, destination.fd, destination.name)
+        new(directory, spare, destination.directory.fd, destination.name)
     except OSError as error:
         kept = names.kept_name()
-        os.rename(spare, kept, src_dir_fd=directory, dst_dir_fd=destination.fd)
+        os.rename(spare, kept, src_dir_fd=directory, dst_dir_fd=destination.directory.fd)
         where = os.path.join(destination.directory.current_path, kept)
         msg = f"{error.strerror}; the version that somebody had put there meanwhile is kept as {where!r}"
         raise OSError(error.errno, msg, destination.path) from error
@@ -152,4 +152,4 @@ def placement_error(error: OSError, destination: Destination, kind: Kind | None,
         primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE"
     else:
         primitive = "rename(2)" if overwrite else "RENAME_NOREPLACE or link(2)"
-    return explain.rename_error(error, destination.fd, destination.name, destination.path, primitive)
+    return explain.rename_error(error, destination.directory.fd, destination.name, destination.path, primitive)

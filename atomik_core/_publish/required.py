@@ -47,13 +47,13 @@ def replaceable(destination: Destination, status: os.stat_result, *, exchange: b
     if missing is None or (not exchange and destination.is_empty_folder()):
         return
     if missing == errno.EXDEV:
-        raise explain.lower_layer(destination.fd, destination.path)
-    raise explain.unsupported(destination.fd, destination.path, "RENAME_EXCHANGE", missing)
+        raise explain.lower_layer(destination.directory.fd, destination.path)
+    raise explain.unsupported(destination.directory.fd, destination.path, "RENAME_EXCHANGE", missing)
 
 
 def _require_ordinary(destination: Destination) -> None:
-    found = calls.entry_attributes(destination.fd, destination.name)
-    if mounts.is_mount_point(destination.fd, destination.name, found):
+    found = calls.entry_attributes(destination.directory.fd, destination.name)
+    if mounts.is_mount_point(destination.directory.fd, destination.name, found):
         raise explain.is_mount_point(destination.path)
     if found is not None and found[0] & (calls.ATTRIBUTE_IMMUTABLE | calls.ATTRIBUTE_APPEND):
         flag = "i" if found[0] & calls.ATTRIBUTE_IMMUTABLE else "a"
@@ -66,7 +66,7 @@ def _require_ordinary(destination: Destination) -> None:
 
 def _require_not_sticky(destination: Destination, user: int) -> None:
     """A sticky directory (like /tmp) lets only the owner of a file, or its own, rename over it (rename(2), EPERM)."""
-    directory = os.fstat(destination.fd)
+    directory = os.fstat(destination.directory.fd)
     if directory.st_mode & stat.S_ISVTX and directory.st_uid != user:
         msg = "What stands at the destination is somebody else's, in a directory where only its owner may replace it (sticky bit)"
         raise PermissionError(errno.EPERM, msg, destination.path)
@@ -92,7 +92,7 @@ def writable(destination: Destination) -> None:
     Raises:
         PermissionError: they cannot; what is staged elsewhere could never be published.
     """
-    if not os.access(".", os.W_OK | os.X_OK, dir_fd=destination.fd, effective_ids=True):
+    if not os.access(".", os.W_OK | os.X_OK, dir_fd=destination.directory.fd, effective_ids=True):
         msg = "The destination's directory may not be written to"
         raise PermissionError(errno.EACCES, msg, destination.path)
 
@@ -101,7 +101,7 @@ def _missing_exchange(destination: Destination) -> int | None:
     """Return the errno if RENAME_EXCHANGE is missing beside the destination, or on overlayfs for what stands there."""
     filesystem = destination.directory.filesystem
     if filesystem.is_known_to_exchange:
-        return _refused_exchange(destination.fd)
+        return _refused_exchange(destination.directory.fd)
     fds = Descriptors()
     sibling = Sibling(destination.directory)
     try:
@@ -132,7 +132,7 @@ def _lower_layer_errno(destination: Destination, sibling: Sibling) -> int | None
     """
     directory, name = sibling.source
     try:
-        os.rename(destination.name, name, src_dir_fd=destination.fd, dst_dir_fd=directory)
+        os.rename(destination.name, name, src_dir_fd=destination.directory.fd, dst_dir_fd=directory)
     except OSError as error:
         return errno.EXDEV if error.errno == errno.EXDEV else None
     return None
@@ -154,7 +154,7 @@ def new_file(destination: Destination) -> None:
         sibling.remove()
         fds.close_all()
     if missing is not None:
-        raise explain.unsupported(destination.fd, destination.path, "RENAME_NOREPLACE or link(2)", missing)
+        raise explain.unsupported(destination.directory.fd, destination.path, "RENAME_NOREPLACE or link(2)", missing)
 
 
 def _new_file_errno(scratch: int) -> int | None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     class Directory(Protocol):
         """What a staging needs of the directory that it is in."""
 
-        fd: int
+        @property
+        def fd(self) -> int:
+            """Its descriptor, to be used now."""
 
         @property
         def path(self) -> str:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
             """The filesystem that it is on."""
 
     Staging: TypeAlias = "Unnamed | Sibling | Wrapped"
+    #: What content that has a name is renamed from.
+    Holder: TypeAlias = "Directory | Wrapper"
 
 #: O_TMPFILE is refused by filesystems that lack it (EOPNOTSUPP: NFS, FUSE, vfat, 9p) and by old kernels (EISDIR, ENOENT,
 #: EINVAL; open(2)).
@@ -223,6 +227,11 @@ class Sibling:
         return self.content
 
     @property
+    def holder(self) -> Directory:
+        """What it is renamed from."""
+        return self.directory
+
+    @property
     def source(self) -> tuple[int, str]:
         """The directory and the name that it is renamed from."""
         return self.directory.fd, self.name or ""
@@ -277,6 +286,11 @@ class Wrapped:
     def directory(self) -> Directory:
         """The directory that its wrapper is in."""
         return self.wrapper.directory
+
+    @property
+    def holder(self) -> Wrapper:
+        """What it is renamed from."""
+        return self.wrapper
 
     @property
     def source(self) -> tuple[int, str]:

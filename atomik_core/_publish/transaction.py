@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .._os.levels import Sync
     from .destination import DestinationDirectory
-    from .staging import Wrapper
+    from .staging import Holder, Wrapper
     from .step_types import Step
 
     #: The entries in the order in which they are published, each with the publication that its user and the hooks see.
@@ -58,7 +58,7 @@ class SyncBatch:
         """Begin to collect.
 
         Args:
-            directory: one on the filesystem, opened before anything is made there: syncfs reports each error since.
+            directory: the first one on the filesystem, opened before anything is made there: syncfs reports each error since.
             keeps_open: whether the descriptors of all content may stay open.
         """
         self._directory = directory
@@ -159,7 +159,7 @@ class Transaction:
         self._fds = Descriptors()
         self._directories = Directories(self._fds, shares=is_shared)
         self._batches: dict[int, SyncBatch] = {}
-        self._places: dict[tuple[int, str], Entry] = {}
+        self._places: dict[tuple[DestinationDirectory, str], Entry] = {}
         # Whether every entry was placed, before anybody can be interrupted; whether everything was discarded.
         self._placed = False
         self._aborted = False
@@ -204,7 +204,7 @@ class Transaction:
         Raises:
             ValueError: another one has, by a path that hid it.
         """
-        place = entry.destination.fd, entry.destination.name
+        place = entry.destination.directory, entry.destination.name
         other = self._places.get(place)
         if other is not None and other.state != "discarded":
             raise claims.claimed_twice(entry.destination.path)
@@ -241,7 +241,8 @@ class Transaction:
     def _batch(self, entry: Entry) -> SyncBatch:
         directory = entry.destination.directory
         if directory.device not in self._batches:
-            self._batches[directory.device] = SyncBatch(directory, keeps_open=not self.is_shared)
+            first = self._directories.first_on(directory)
+            self._batches[directory.device] = SyncBatch(first, keeps_open=not self.is_shared)
         return self._batches[directory.device]
 
     def drop(self, entry: Entry, publication: object, error: BaseException | None) -> None:
@@ -436,11 +437,9 @@ class Transaction:
             raise explain.not_durable(error, failed.destination.path if failed else _name_all(members)) from error
 
     def _directories_of(self, members: Members) -> Iterable[int]:
-        """Return the directories in which names were made, each once."""
-        fds = [*dict.fromkeys(entry.destination.fd for entry in members), *self._directories.above_created]
-        if len(fds) == 1:
-            return fds
-        return {(status.st_dev, status.st_ino): fd for fd in fds for status in (os.fstat(fd),)}.values()
+        """Yield the directories in which names were made, each once, open for as long as no other is used."""
+        directories = [entry.destination.directory for entry in members] + self._directories.above_created
+        return (directory.fd for directory in dict.fromkeys(directories))
 
     def _leave_old_versions(self, members: Members) -> None:
         """Remove what no old version is in; those stay, since a power cut may bring them back."""
@@ -476,7 +475,7 @@ class Transaction:
 
     def _keep_old(self, members: Members) -> None:
         trouble: OSError | None = None
-        directories: list[int] = []
+        directories: list[Holder] = []
         replaced = [entry for entry in members if entry.has_backup]
         for entry in replaced:
             try:
@@ -485,7 +484,7 @@ class Transaction:
                 trouble = trouble or error
         if directories and self._sync == "full":
             try:
-                _sync.fsync_directories(dict.fromkeys(directories))
+                _sync.fsync_directories(directory.fd for directory in dict.fromkeys(directories))
             except OSError as error:
                 raise explain.not_durable(error, _name_all(members)) from error
         for entry in replaced:

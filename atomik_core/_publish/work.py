@@ -37,10 +37,10 @@ def change_of(destination: Destination, before: os.stat_result | None, since: in
     if now is None:
         return "none"
     if before is None or (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
-        born = calls.birth_time(destination.fd, destination.name)
+        born = calls.birth_time(destination.directory.fd, destination.name)
         return "written" if born is None or born[0] * 10**9 + born[1] >= since else "replaced"
     if stat.S_ISDIR(now.st_mode):
-        return "written" if is_newer(destination.fd, destination.name, since) else "none"
+        return "written" if is_newer(destination.directory.fd, destination.name, since) else "none"
     return "written" if now.st_mtime_ns != before.st_mtime_ns or now.st_size != before.st_size else "none"
 
 
