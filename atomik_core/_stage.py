@@ -8,8 +8,9 @@ import stat
 import time
 from pathlib import Path
 
-from ._os import paths, remove, rename
-from ._os.names import is_removed_file, kept_name
+from ._os import mounts, paths, remove, rename
+from ._os.descriptors import REAL_DIRECTORY, Descriptors
+from ._os.names import LOCK, is_removed_file, kept_name
 from ._os.sync import resolve_level
 from ._plugins import hooks
 from ._publish import work
@@ -18,12 +19,13 @@ from ._publish.claims import Claims
 from ._publish.content import StagedContent, require_extras
 from ._publish.options import Options
 from ._publish.publication import Publication
+from ._publish.staging import Wrapped
 from ._publish.transaction import Transaction
 from .errors import DirectWriteError, ExtrasError, FileAlreadyExistsError, NothingStagedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, Final, Literal, Self, TypeAlias
 
     from ._os.levels import Sync
@@ -69,7 +71,18 @@ class StageReport:
 class _Output:
     """One output: where it is to be, and where it is made."""
 
-    __slots__ = ("destination", "followed", "is_folder", "key", "member", "opened_at", "outer", "path", "relative")
+    __slots__ = (
+        "destination",
+        "followed",
+        "is_folder",
+        "key",
+        "member",
+        "opened_at",
+        "outer",
+        "path",
+        "relative",
+        "staged_as",
+    )
 
     def __init__(self, key: Hashable, destination: str) -> None:
         self.key = key
@@ -80,8 +93,9 @@ class _Output:
         #: The output that it lies in, and its path from there.
         self.outer: _Output | None = None
         self.relative = ""
-        #: Its publication, if it does not lie in another one.
+        #: Its publication, and its path in the staging folder, if it does not lie in another one.
         self.member: Publication[Any] | None = None
+        self.staged_as = ""
         #: The symbolic link at the destination that was followed.
         self.followed: tuple[int, int] | None = None
         #: What is changed at the destination from then on is the program's doing, or a rival's; by the destination's clock.
@@ -95,7 +109,7 @@ class _Output:
     @property
     def inner(self) -> str:
         """Its path in the staging folder."""
-        return self.entry.destination.given_name if self.outer is None else f"{self.outer.inner}/{self.relative}"
+        return self.staged_as if self.outer is None else f"{self.outer.inner}/{self.relative}"
 
     @property
     def entry(self) -> Entry:
@@ -106,22 +120,24 @@ class _Output:
 
 
 class _Place:
-    """The staging folder for the outputs of one directory, and what the stage itself has put there.
+    """A staging folder for the outputs of one directory, or of a root and all that is below it; and what we put there ourselves.
 
     Attributes:
         wrapper: the staging folder.
         path: its path.
         entry: the first of those outputs.
-        made: the folders that were made for outputs that lie in others, as paths from the staging folder.
+        root: the directory whose place it takes, so that an output lies in it as in that; None: the outputs' own.
+        made: the folders that were made for outputs to lie in, as paths from the staging folder.
         copied: when each old version was copied there, by the filesystem's clock.
     """
 
-    __slots__ = ("copied", "entry", "made", "path", "wrapper")
+    __slots__ = ("copied", "entry", "made", "path", "root", "wrapper")
 
-    def __init__(self, wrapper: Wrapper, entry: Entry) -> None:
+    def __init__(self, wrapper: Wrapper, entry: Entry, root: str | None = None) -> None:
         self.wrapper = wrapper
         self.path = wrapper.path  # the working directory of this moment counts
         self.entry = entry
+        self.root = wrapper.mirrors = root
         self.made: set[str] = set()
         self.copied: dict[str, int] = {}
 
@@ -134,9 +150,13 @@ class _Place:
         return stat.S_ISLNK(os.stat(output.inner, dir_fd=self.wrapper.fd, follow_symlinks=False).st_mode)
 
     def make_way(self, output: _Output) -> None:
-        """Make the folders in which an output lies that lies in another one."""
+        """Make the folders in which an output lies."""
+        self.make_folders(os.path.dirname(output.inner))
+
+    def make_folders(self, folder: str) -> None:
+        """Make a folder, and those that it lies in."""
         path = ""
-        for name in output.inner.split("/")[:-1]:
+        for name in folder.split("/") if folder else ():
             path = os.path.join(path, name)
             try:
                 os.mkdir(path, dir_fd=self.wrapper.fd)
@@ -150,9 +170,28 @@ class _Place:
         work.remove_unused(self.wrapper.fd, made)
         self.made -= made
 
-    def extras(self) -> list[str]:
-        """Return the names of what was made beside the outputs."""
-        return [name for name in self.wrapper.entries() if name not in self.wrapper.taken and not is_removed_file(name)]
+    def extras(self, outputs: Collection[str], folder: str = "") -> Iterator[str]:
+        """Yield the paths of what was made beside the outputs.
+
+        Args:
+            outputs: the paths of these, from the staging folder.
+            folder: where to look.
+        """
+        for name in sorted(self.wrapper.entries(folder)):
+            path = os.path.join(folder, name)
+            if path in outputs or is_removed_file(name):
+                continue
+            if path in self.made and self._is_folder(path):
+                yield from self.extras(outputs, path)
+            else:
+                yield path
+
+    def _is_folder(self, path: str) -> bool:
+        return stat.S_ISDIR(os.stat(path, dir_fd=self.wrapper.fd, follow_symlinks=False).st_mode)
+
+    def published_at(self, inner: str) -> str:
+        """Return where that is published which lies at a path in the staging folder."""
+        return os.path.join(self.root or os.path.dirname(self.entry.destination.path.rstrip("/")), inner)
 
     def next_tick(self) -> int:
         """Return a moment after all that was done so far, in nanoseconds by the filesystem's clock.
@@ -170,24 +209,56 @@ class _Place:
 class _Places:
     """The staging folders, by the directories of the outputs. It knows nothing of the stage, which is no cycle then."""
 
-    __slots__ = ("_by_directory",)
+    __slots__ = ("_by_directory", "_root", "_shared")
 
-    def __init__(self) -> None:
-        self._by_directory: dict[DestinationDirectory, _Place] = {}
+    def __init__(self, root: str | None) -> None:
+        """Have none yet.
+
+        Args:
+            root: the directory below which all that can be is staged in one folder.
+        """
+        self._by_directory: dict[DestinationDirectory, tuple[_Place, str]] = {}
+        self._root = root
+        self._shared: _Place | None = None
 
     def __iter__(self) -> Iterator[_Place]:
-        return iter(self._by_directory.values())
+        return iter(dict.fromkeys(place for place, _ in self._by_directory.values()))
 
     def of(self, entry: Entry) -> _Place:
         """Return that of an output's directory."""
-        return self._by_directory[entry.destination.given_directory]
+        return self._by_directory[entry.destination.given_directory][0]
 
-    def wrapper(self, entry: Entry) -> Wrapper:
-        """Return the staging folder for an output, made if there is none for its directory yet."""
+    def stage(self, entry: Entry) -> Wrapped:
+        """Return where an output is to be made; the staging folder is made if there is none for its directory yet."""
+        destination = entry.destination
+        if destination.given_directory not in self._by_directory:
+            self._by_directory[destination.given_directory] = self._below_root(entry) or (
+                _Place(entry.new_wrapper(), entry),
+                "",
+            )
+        place, folder = self._by_directory[destination.given_directory]
+        return Wrapped(place.wrapper, os.path.join(folder, destination.given_name))
+
+    def _below_root(self, entry: Entry) -> tuple[_Place, str] | None:
+        """Return the folder for an output's directory in the root's staging folder; None if it cannot be staged there."""
         directory = entry.destination.given_directory
-        if directory not in self._by_directory:
-            self._by_directory[directory] = _Place(entry.new_wrapper(), entry)
-        return self._by_directory[directory].wrapper
+        path = os.path.normpath(directory.path)
+        if self._root is None or not paths.is_in(path, self._root):
+            return None
+        folder = path[len(self._root) :].lstrip("/")
+        if self._shared is None:
+            self._shared = _Place(entry.new_wrapper(self._root), entry, self._root)
+        shared = self._shared
+        can_be_renamed = mounts.mount_id(directory.fd) == mounts.mount_id(shared.wrapper.fd)
+        if not (can_be_renamed or entry.options.tmp_dir) or folder.partition("/")[0] == LOCK:
+            return None
+        shared.make_folders(folder)
+        fds = Descriptors()
+        try:
+            entry.prepare_like_destination(fds.open(folder or ".", REAL_DIRECTORY, dir_fd=shared.wrapper.fd))
+        finally:
+            fds.close_all()
+        return shared, folder
 
 
 class Stage(JointBlock):
@@ -201,7 +272,13 @@ class Stage(JointBlock):
     __slots__ = ("__weakref__", "_extras", "_options", "_outputs", "_places", "_report", "_strict")
 
     def __init__(
-        self, outputs: Mapping[Any, StrPath] | Sequence[StrPath], options: Options, extras: Extras, *, strict: bool
+        self,
+        outputs: Mapping[Any, StrPath] | Sequence[StrPath],
+        options: Options,
+        extras: Extras,
+        *,
+        root: str | None,
+        strict: bool,
     ) -> None:
         if isinstance(outputs, str | bytes | os.PathLike):
             msg = f"outputs is {outputs!r}; it takes a mapping or a sequence of paths, such as [{outputs!r}]"
@@ -214,7 +291,7 @@ class Stage(JointBlock):
         self._outputs = {key: _Output(key, os.fsdecode(path)) for key, path in pairs}
         self._report = StageReport()
         self._was_opened = False
-        self._places = _Places()
+        self._places = _Places(root)
         self._transaction = Transaction(options.sync, is_shared=True, must_exchange=False)
         self._nest()
 
@@ -325,10 +402,11 @@ class Stage(JointBlock):
         try:
             for output in self._outputs.values():
                 if output.outer is None:
-                    content = StagedContent(self._places.wrapper, is_folder=output.is_folder)
+                    content = StagedContent(self._places.stage, is_folder=output.is_folder)
                     output.member = Publication(output.destination, self._options, content, self._transaction)
                     claims.claim(output.entry)
                     output.member.open()
+                    output.staged_as = output.entry.named.source[1]
                     output.followed = _followed_link(output.entry)
             self._make_ways()
             self._look_at_clocks()
@@ -543,15 +621,14 @@ class Stage(JointBlock):
             ExtrasError: there is something, and that is refused.
             OSError: what is wrong with where one is to be.
         """
-        found = {place: extras for place in self._places if (extras := place.extras())}
+        outputs = {place: set[str]() for place in self._places}
+        for output in self._outputs.values():
+            outputs[self._place(output)].add(output.inner)
+        found = {place: made for place in self._places if (made := list(place.extras(outputs[place])))}
         if not found or self._extras == "discard":
             return
         if self._extras == "refuse":
-            made = [
-                os.path.join(os.path.dirname(place.entry.destination.path.rstrip("/")), name)
-                for place, extras in found.items()
-                for name in sorted(extras)
-            ]
+            made = [place.published_at(inner) for place, extras in found.items() for inner in extras]
             msg = (
                 f"More was made than the outputs, and nothing is published: {', '.join(map(repr, made))}; "
                 "pass extras='publish' to publish it beside them, or extras='discard' to drop it"
@@ -559,7 +636,7 @@ class Stage(JointBlock):
             raise ExtrasError(errno.EEXIST, msg, made[0])
         for place, extras in found.items():
             # As a direct run would have, which nobody asks whether it may.
-            yield from self._transaction.adopt(place.wrapper, extras, place.entry, overwrite=True)
+            yield from self._transaction.adopt(place.wrapper, extras, place.entry, overwrite=True, root=place.root)
 
 
 def _followed_link(entry: Entry) -> tuple[int, int] | None:
@@ -579,6 +656,9 @@ def stage(
     parents: bool = True,
     permissions: int | None = None,
     backup: StrPath | None = None,
+    follow_symlinks: bool = True,
+    inherit: bool = True,
+    root: StrPath | None = None,
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
@@ -608,6 +688,13 @@ def stage(
         parents: make missing parent directories (and remove those made, if they are empty, on discard).
         permissions: as :func:`atomik.path`'s, for all outputs, but not for what is made beside them.
         backup: as :func:`atomik.path`'s, for a stage with one output.
+        follow_symlinks: as :func:`atomik.path`'s, for all outputs.
+        inherit: what replaces something takes over its mode, owner, group, ACL and other extended attributes, as with
+            :func:`atomik.path`. False: it is as the program made it, as if nothing had been there.
+        root: a directory. Outputs in it, at whatever depth, are staged in one folder, each at the same place in that as in
+            `root`, so that relative paths from one to another hold, also between directories; and a stage of a thousand directories
+            needs no descriptor for each. The staging folder is in `root` (or `tmp_dir`), where :func:`atomik.clean` finds it if
+            the process is killed. What lies elsewhere, or on another mount, is staged beside its destination.
         extras: what becomes of what is made beside the outputs: ``"publish"``: it is published beside the destinations, and
             replaces what a direct run would have replaced; ``"refuse"``: an error, and everything is kept; ``"discard"``: it
             is dropped.
@@ -629,9 +716,12 @@ def stage(
         tmp_dir=tmp_dir,
         parents=parents,
         permissions=permissions,
+        follow_symlinks=follow_symlinks,
+        inherit=inherit,
         backup=backup,
     )
     if backup is not None and len(outputs) > 1:
         msg = f"backup keeps one version, and there are {len(outputs)} outputs; stage without it, or publish one folder"
         raise ValueError(msg)
-    return Stage(outputs, options, extras, strict=strict)
+    above = None if root is None else os.path.abspath(os.fsdecode(root))
+    return Stage(outputs, options, extras, root=above, strict=strict)

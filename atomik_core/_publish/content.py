@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .entry import Entry
     from .handle import Handle
     from .placing import Kind
-    from .staging import Wrapper
 
     #: What becomes of what is made beside the content.
     Extras: TypeAlias = Literal["refuse", "publish", "discard"]
@@ -247,24 +246,22 @@ class MadeContent(_Content):
 class StagedContent(_Content):
     """What a program makes at a path in a folder that it shares with the other outputs of its directory."""
 
-    __slots__ = ("_is_folder", "_wrapper")
+    __slots__ = ("_is_folder", "_stage")
     kind: Final = None
 
-    def __init__(self, wrapper: Callable[[Entry], Wrapper], *, is_folder: bool) -> None:
+    def __init__(self, stage: Callable[[Entry], Wrapped], *, is_folder: bool) -> None:
         """Prepare.
 
         Args:
-            wrapper: gives the folder for an entry's directory.
+            stage: says where an entry's content is to be made.
             is_folder: whether a folder was asked for, by a slash.
         """
-        self._wrapper = wrapper
+        self._stage = stage
         self._is_folder = is_folder
 
     def begin(self, entry: Entry) -> None:
-        """Keep its name free."""
-        wrapper, name = self._wrapper(entry), entry.destination.given_name
-        wrapper.taken.add(name)
-        entry.staging = Wrapped(wrapper, name)
+        """Find its place."""
+        entry.staging = self._stage(entry)
 
     def seal(self, entry: Entry) -> int | None:
         """Find out what was made; return its maker's mode."""
@@ -292,9 +289,11 @@ def _adapt_links(entry: Entry, staging: Wrapped) -> None:
     if entry.kind == "file":
         return
     folder = os.path.dirname(staging.inner)
-    published_in = entry.destination.given_directory.path
-    if folder:  # an extra of a folder that is merged into one that is there
-        published_in = published_in.removesuffix(f"/{folder}")
+    published_in = staging.wrapper.mirrors
+    if published_in is None:
+        published_in = entry.destination.given_directory.path
+        if folder:  # an extra of a folder that is merged into one that is there
+            published_in = published_in.removesuffix(f"/{folder}")
     adapter = LinkAdapter(staging.wrapper.path, published_in)
     if entry.kind == "symlink":
         adapter.adapt(staging.wrapper.fd, staging.inner, folder)

@@ -157,7 +157,10 @@ class PooledDirectory(DestinationDirectory):
 
     def close(self, fds: Descriptors) -> None:
         """Make room for others."""
-        self._last_path = self.current_path
+        try:
+            self._last_path = os.readlink(f"/proc/self/fd/{self._fd}")
+        except OSError:
+            self._last_path = self.path
         fd, self._fd = self._fd, -1
         fds.close(fd)
 
@@ -170,12 +173,15 @@ class PooledDirectory(DestinationDirectory):
         """
         if self._fd != -1:
             return
-        fd = fds.open(self._last_path, DIRECTORY if self.readable else _PATH_ONLY)
+        msg = "The directory was moved away or removed meanwhile"
+        try:
+            fd = fds.open(self._last_path, DIRECTORY if self.readable else _PATH_ONLY)
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, msg, self._last_path) from None
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != self._identity:
             fds.close(fd)
-            msg = "The directory was moved, and another one stands there now"
-            raise FileNotFoundError(errno.ENOENT, msg, self._last_path)
+            raise FileNotFoundError(errno.ENOENT, f"{msg}; another one stands there", self._last_path)
         self._fd = fd
 
 
@@ -337,9 +343,8 @@ class Directories:
                     raise OSError(errno.ENOENT, "The working directory has been removed", folder) from None
                 continue
             break
-        if not here.readable:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), base)
         for name in reversed(missing):
+            _require_readable(here)
             # Recorded before it is made, for the interrupt in between; only an empty directory is ever taken back.
             self._created.append((here, name))
             try:
@@ -347,6 +352,7 @@ class Directories:
             except FileExistsError:
                 self._created.pop()
             here = self._open(name, here.fd, os.path.join(here.path, name))
+        _require_readable(here)
         return here
 
     def remove_created(self) -> None:
@@ -366,6 +372,12 @@ class Directories:
             for wrapper in directory.wrappers
             if wrapper.remove() == "left"
         ]
+
+
+def _require_readable(directory: DestinationDirectory) -> None:
+    """Raise if a directory that we make something in, or have made, cannot be synced by this process."""
+    if not directory.readable:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), directory.path)
 
 
 class Destination:

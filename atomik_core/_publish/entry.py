@@ -358,9 +358,16 @@ class Entry:
         self.staging = wrapped = Wrapped(wrapper, self.destination.given_name)
         return wrapped.make_folder(self.fds)
 
-    def new_wrapper(self) -> Wrapper:
-        """Make a staging folder for this entry alone."""
-        return self._prepared(self._staged_in.new_wrapper(self.fds))
+    def new_wrapper(self, directory: str | None = None) -> Wrapper:
+        """Make a staging folder for this entry alone.
+
+        Args:
+            directory: where to make it, if there is no tmp_dir; beside the destination if it is not given.
+        """
+        place = self._staged_in
+        if directory is not None and self.options.tmp_dir is None:
+            place = self._directories.open(directory)
+        return self._prepared(place.new_wrapper(self.fds))
 
     def shared_wrapper(self) -> Wrapper:
         """Return a staging folder in which the destination's name is free."""
@@ -373,7 +380,7 @@ class Entry:
         return wrapper
 
     def prepare_like_destination(self, folder: int) -> None:
-        """Have what is made in a folder of a tmp_dir inherit what it would in the destination's directory."""
+        """Have what is made in a folder that is elsewhere inherit what it would in the destination's directory."""
         directory = self.destination.directory
         metadata.prepare_folder(folder, os.fstat(directory.fd), directory.read_attributes())
 
@@ -573,6 +580,7 @@ class Entry:
         mode = self.options.permissions
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
+        if old is not None and not stat.S_ISLNK(old.st_mode) and self.options.inherit:
             if isinstance(self.staging, Wrapped):
                 self._separate_from_other_names(self.staging)
             attributes = self.destination.read_attributes(self.fds)
@@ -828,6 +836,10 @@ class Entry:
             return error
         if error.errno == errno.ENOENT and self._is_gone():
             return _nothing_staged(self.destination.path)
+        try:
+            self.destination.directory.fd  # noqa: B018 - one of very many may be gone: then nothing more can be found out
+        except OSError as gone:
+            return explain.at_destination(gone, self.destination.path)
         return placing.placement_error(error, self.destination, self.kind, overwrite=self.options.overwrite)
 
     # Once it is visible.

@@ -26,10 +26,11 @@ class Options:
         parents: whether missing parent directories are made.
         permissions: the mode to publish with, or None.
         follow_symlinks: whether a symbolic link at the destination is followed when overwriting.
+        inherit: whether what replaces something takes over its metadata.
         backup: where the version that is replaced goes, or None.
     """
 
-    __slots__ = ("backup", "follow_symlinks", "overwrite", "parents", "permissions", "sync", "tmp_dir")
+    __slots__ = ("backup", "follow_symlinks", "inherit", "overwrite", "parents", "permissions", "sync", "tmp_dir")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Options:
         parents: bool = False,
         permissions: int | None = None,
         follow_symlinks: bool = True,
+        inherit: bool = True,
         backup: StrPath | None = None,
     ) -> None:
         """Check them.
@@ -54,6 +56,7 @@ class Options:
         self.parents = parents
         self.permissions = None if permissions is None else _checked_mode(permissions)
         self.follow_symlinks = follow_symlinks
+        self.inherit = inherit
         self.backup = None if backup is None else os.fsdecode(backup)
         if backup is not None and not overwrite:
             msg = "backup keeps the version that is replaced, and nothing is replaced without overwrite=True"

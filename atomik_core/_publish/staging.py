@@ -60,10 +60,11 @@ class Wrapper:
         name: its name there, known before it is made; None if it was never made.
         fd: its descriptor, or -1.
         is_shared: whether several stagings may be in it.
+        mirrors: the directory whose place it takes, if that is not the one that its content is published in.
         taken: the names in it that are somebody's.
     """
 
-    __slots__ = ("_fds", "_is_kept", "_lock", "directory", "fd", "is_shared", "name", "taken")
+    __slots__ = ("_fds", "_is_kept", "_lock", "directory", "fd", "is_shared", "mirrors", "name", "taken")
 
     def __init__(self, fds: Descriptors, directory: Directory) -> None:
         self._fds = fds
@@ -73,6 +74,7 @@ class Wrapper:
         self.name: str | None = None
         self.fd = -1
         self.is_shared = False
+        self.mirrors: str | None = None
         self.taken: set[str] = set()
 
     def make(self) -> None:
@@ -112,9 +114,15 @@ class Wrapper:
             self._fds.close(self._lock)
         self._lock = -1
 
-    def entries(self) -> list[str]:
-        """Return the names in it but its lock file's."""
-        return [name for name in list_folder(self.fd) if name != names.LOCK]
+    def entries(self, folder: str = "") -> list[str]:
+        """Return the names in it, or in a folder in it, but its lock file's."""
+        if not folder:
+            return [name for name in list_folder(self.fd) if name != names.LOCK]
+        fds = Descriptors()
+        try:
+            return os.listdir(fds.open(folder, REAL_DIRECTORY, dir_fd=self.fd))
+        finally:
+            fds.close_all()
 
     @property
     def path(self) -> str:
@@ -175,6 +183,10 @@ class Wrapper:
         """Remove it with everything in it, if it is still ours. The lock is ours, so nobody else is at it."""
         if self.name is None:
             return "removed"
+        try:
+            self.directory.fd  # noqa: B018 - one of very many may have been moved away while it was closed
+        except OSError:
+            return "left"
         if self.fd == -1:
             return _remove_unopened(self.directory, self.name)
         if not _is_still(self.fd, self.directory, self.name):

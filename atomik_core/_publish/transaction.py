@@ -305,25 +305,30 @@ class Transaction:
             made_in.keep(error)
             raise
 
-    def adopt(self, made_in: Wrapper, extras: Iterable[str], entry: Entry, *, overwrite: bool) -> Iterator[Entry]:
+    def adopt(
+        self, made_in: Wrapper, extras: Iterable[str], entry: Entry, *, overwrite: bool, root: str | None = None
+    ) -> Iterator[Entry]:
         """Make entries of what a program has made beside others; the hooks see only those others.
 
         Of a folder that is there already, one of each thing in it, as if the program had written there.
 
         Args:
             made_in: the staging folder.
-            extras: the names in it.
-            entry: the one beside whose destination they are to be, and whose other options they get.
+            extras: their paths in it.
+            entry: the one whose other options they get, and beside whose destination they are to be if there is no root.
             overwrite: whether they replace what is there.
+            root: the directory in which each is to be at the path that it has in the staging folder.
 
         Raises:
             ExtrasError: one is an output, too.
             OSError: what is wrong with a destination.
         """
-        folder = os.path.dirname(entry.destination.path.rstrip("/"))
-        for name in sorted(extras):
-            path = os.path.join(folder, name)
-            yield from self._adopt(made_in, name, entry.destination.given_directory, path, entry, overwrite)
+        folder = root or os.path.dirname(entry.destination.path.rstrip("/"))
+        for inner in sorted(extras):
+            path, place = os.path.join(folder, inner), entry.destination.given_directory
+            if root is not None:
+                place = self._directories.open(os.path.dirname(path), parents=True)
+            yield from self._adopt(made_in, inner, place, path, entry, overwrite)
 
     def _adopt(
         self, made_in: Wrapper, inner: str, place: DestinationDirectory, path: str, entry: Entry, overwrite: bool
@@ -348,6 +353,7 @@ class Transaction:
             tmp_dir=asked.tmp_dir,
             parents=asked.parents,
             follow_symlinks=asked.follow_symlinks,
+            inherit=asked.inherit,
         )
         extra = Entry(path, options, MadeContent(Wrapped(made_in, inner)))
         extra.destination.set_directory(place)

@@ -93,6 +93,20 @@ STAGE = Operation(
     _half_staged(),
 )
 
+_STAGE_BELOW_ROOT = """
+with atomik.stage(['x/sub/two', 'y/sub/two'], root='.') as out:
+    for key in out:
+        out[key].write_text('new')
+"""
+
+#: Outputs of two directories, which are made in one staging folder above them.
+STAGE_BELOW_ROOT = Operation(
+    _STAGE_BELOW_ROOT,
+    {"x": "old", "y": "old"},
+    {"x": "new", "y": "new"},
+    ({"x": "new", "y": "old"},),
+    names=("sub/two",),
+)
 
 #: A killed process leaves the parents that it has made; a failed one does not.
 PARENTS = Operation(

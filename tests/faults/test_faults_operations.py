@@ -8,18 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from faults.operations import GROUP, OPERATIONS, PARENTS, STAGE, Operation, check_failures, check_kills
+from faults.operations import (
+    GROUP,
+    OPERATIONS,
+    PARENTS,
+    STAGE,
+    STAGE_BELOW_ROOT,
+    Operation,
+    check_failures,
+    check_kills,
+)
 from support.filesystems import Mounts
 from support.traced import Traced
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.leaves_litter]
 
-#: Copies and groups are made of publications, which are tested by themselves: a folder is enough.
+#: Copies and groups are made of publications, which are tested by themselves: a folder is enough; some want directories.
 CASES = [
     pytest.param(operation, is_folder, id=f"{name}-{'folder' if is_folder else 'file'}")
-    for name, operation in {**OPERATIONS, "group": GROUP, "stage": STAGE}.items()
+    for name, operation in {**OPERATIONS, "group": GROUP, "stage": STAGE, "stage-root": STAGE_BELOW_ROOT}.items()
     for is_folder in (False, True)
-    if is_folder or name not in {"copy", "copy-over", "group"}
+    if is_folder or name not in {"copy", "copy-over", "group", "stage-root"}
 ]
 
 

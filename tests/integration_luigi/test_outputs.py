@@ -544,3 +544,43 @@ def test_a_killed_run_publishes_none_and_the_next_tidies_up(tmp_path, number):
     done = run(HALF_DONE, tmp_path)
 
     assert (0, ["a", "b"]) == (done.code, sorted(os.listdir(tmp_path))), done.err
+
+
+class Many(Base):
+    """Makes 1,200 files in 1,200 directories, and something beside each; if it is run again, it adds a line to each."""
+
+    rounds = luigi.IntParameter()
+
+    def output(self):
+        return [self.at(f"{number}/part.csv") for number in range(1200)]
+
+    def complete(self):
+        return all(
+            target.exists() and len(Path(target.path).read_text()) >= 2 * self.rounds for target in self.output()
+        )
+
+    def run(self):
+        for target in self.output():
+            with open(target.path, "a") as file:
+                file.write("x\n")
+            Path(target.path).with_suffix(".idx").touch()
+
+
+MANY = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+import luigi
+from integration_luigi.test_outputs import Many
+for rounds in (1, 2):
+    assert luigi.build([Many(base=sys.argv[1], rounds=rounds)], local_scheduler=True, log_level="WARNING")
+"""
+
+
+@pytest.mark.system
+def test_1200_outputs_in_1200_directories(tmp_path):
+    """They are published together with 1,024 descriptors, what is beside them, too; and once more over what is there."""
+    assert run(MANY, tmp_path).code == 0
+
+    assert {path.read_text() for path in tmp_path.glob("*/part.csv")} == {"x\nx\n"}
+    assert len(list(tmp_path.glob("*/part.idx"))) == 1200
+    assert litter(tmp_path) == []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import cast
+from typing import Final, cast
 
 from luigi.local_target import LocalTarget
 
@@ -21,6 +21,9 @@ from ._sweep import sweep
 from ._target import AtomicLocalFolderTarget
 
 logger = logging.getLogger("luigi-interface")
+
+#: Outputs of so many directories are staged beside their destinations.
+_MOST_DIRECTORIES: Final = 100
 
 
 class OutputStage:
@@ -56,7 +59,12 @@ class OutputStage:
         overwrite = len(self._new) < len(self._destinations)
         sync = _strongest(targets)
         self._sync_all = any(needs_sync_of_all(path, sync) for path in self._destinations.values())
-        self._stage = atomik.stage(self._destinations, overwrite=overwrite, sync="normal" if self._sync_all else sync)
+        root = _root_of_many({os.path.dirname(path.rstrip("/")) for path in self._destinations.values()})
+        if root is not None:
+            sweep(root)
+        self._stage = atomik.stage(
+            self._destinations, overwrite=overwrite, sync="normal" if self._sync_all else sync, root=root
+        )
 
     def _is_inner(self, identity: str) -> bool:
         """Say whether an output lies in another one."""
@@ -131,6 +139,14 @@ class OutputStage:
     def discard(self) -> None:
         """Publish nothing of it; after `publish`, do nothing."""
         self._stage.discard()
+
+
+def _root_of_many(directories: Collection[str]) -> str | None:
+    """Return the directory to stage in where there are too many to stage in each: that costs a descriptor for each."""
+    if len(directories) <= _MOST_DIRECTORIES:
+        return None
+    root = os.path.commonpath(directories)
+    return root if os.access(root, os.W_OK | os.X_OK) else None
 
 
 def key_of(target: LocalTarget) -> str:
