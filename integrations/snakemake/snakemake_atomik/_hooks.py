@@ -75,7 +75,7 @@ def install() -> None:
     """Wrap what has to be wrapped, once in a process; whatever others have wrapped stays wrapped by them.
 
     Raises:
-        WorkflowError: this Snakemake is not supported, or something is not as it is known here.
+        WorkflowError: this version of Snakemake is not supported, or something in it is not as expected.
     """
     global _installed  # noqa: PLW0603 - the functions of a process are wrapped once
     if _installed:

@@ -23,20 +23,20 @@ T = TypeVar("T", bound="str | os.PathLike[str] | Sequence[str]")
 def outputs(output: T) -> Iterator[T]:
     """Make outputs at staged paths, and publish all of them at the end of the block, or none.
 
-    For ``run:`` (``with outputs(output) as out:``) and Python's ``script:`` (``outputs(snakemake.output)``), whose Python
-    needs Atomik then. It works by itself; outputs that are flagged ``atomic()`` are staged already and need it not.
+    For ``run:`` (``with outputs(output) as out:``) and a Python ``script:`` (``outputs(snakemake.output)``); the Python that
+    runs it must have Atomik. It works by itself: outputs that are flagged ``atomic()`` are staged already and do not need it.
 
     Args:
         output: one path, several, or Snakemake's `output` with its names.
 
     Yields:
-        the same with the staged paths. Nothing exists at them; their directories do.
+        the same structure with the staged paths. Nothing exists at them yet, but their directories do.
 
     Raises:
         NothingStagedError: one of them was not made; none is published then.
         OSError: what :func:`atomik.path` raises.
 
-    Whatever the block raises discards all of it, and is raised unchanged.
+    An exception in the block discards all of them, and is raised unchanged.
     """
     chosen = _settings.tmp_dir()
     base = chosen or os.path.join(os.getcwd(), ".snakemake", "atomik")
