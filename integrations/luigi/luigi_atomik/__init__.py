@@ -1,4 +1,4 @@
-"""Luigi targets that are there whole or not at all.
+"""Luigi targets that are either complete or not there.
 
     from luigi_atomik import AtomicLocalTarget
 

@@ -19,13 +19,13 @@ from ._parents import durable, level_of, make_folder, make_parents, sync_folder
 
 
 class AtomicLocalFileSystem(LocalFileSystem):
-    """A luigi.local_target.LocalFileSystem whose every change is there as a whole or not at all; trees are as good as files.
+    """A luigi.local_target.LocalFileSystem whose every change appears as a whole or not at all, for trees as for files.
 
     Missing parent directories of a destination are made. A file replaces a file and a folder a folder, unless
     `raise_if_exists`.
 
     Args:
-        sync: as :func:`atomik.file`'s: ``"full"`` (the default, or what ATOMIK_SYNC says), ``"normal"`` or ``"off"``.
+        sync: as for :func:`atomik.file`: ``"full"`` (the default, or what ATOMIK_SYNC says), ``"normal"`` or ``"off"``.
 
     Raises:
         ValueError: `sync` is none of these.
@@ -47,7 +47,7 @@ class AtomicLocalFileSystem(LocalFileSystem):
             FileNotFoundError: there is nothing at `old_path`.
             IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
             shutil.SameFileError: they are the same.
-            OSError: whatever else Atomik or the kernel says; the destination is as it was.
+            OSError: whatever else Atomik or the kernel says; the destination is unchanged.
         """
         old_path, new_path = os.fsdecode(old_path), os.fsdecode(new_path)
         if raise_if_exists and os.path.lexists(new_path):
@@ -67,7 +67,7 @@ class AtomicLocalFileSystem(LocalFileSystem):
             raise to_luigi_error(error, CopyDestinationExists) from error
 
     def move(self, old_path: str, new_path: str, raise_if_exists: bool = False) -> None:
-        """Move a file or a tree. Across filesystems it is copied, published there at once, and then removed here.
+        """Move a file or a tree. Across filesystems it is copied, published there in one instant, and then removed here.
 
         Raises:
             TargetExists: `new_path` exists, and `raise_if_exists` is true; also if there is nothing at `old_path`.
@@ -93,7 +93,7 @@ class AtomicLocalFileSystem(LocalFileSystem):
             raise to_luigi_error(error) from error
 
     def remove(self, path: str, recursive: bool = True) -> None:  # type: ignore[override]  # as LocalFileSystem's
-        """Remove a file or a tree: gone in one instant. A symbolic link is removed itself.
+        """Remove a file or a tree: it is gone in one instant. Of a symbolic link, the link itself is removed.
 
         Raises:
             IsADirectoryError: it is a folder, and `recursive` is false.

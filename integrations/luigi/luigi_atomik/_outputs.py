@@ -123,23 +123,23 @@ class AtomicOutputs:
             def run(self):
                 split(self.input().path, self.output()["train"].path, self.output()["test"].path)
 
-    Inside `run()` (and whatever it calls, in the threads, processes and jobs that it starts, and in copies that are pickled
-    there) `output()` returns the same structure, where each local target has a staged path. Every other thread sees the
-    real outputs, also of the same instance. Make all of them there, by whatever means. When `run()` returns, they must all
-    exist; then they are published as one :func:`atomik.group`. An exception discards all, and so does Luigi when it drops
-    a `run()` that yielded a task that is not complete.
+    Inside `run()` (and in whatever it calls, in the threads, processes and jobs that it starts, and in copies that are
+    pickled there) `output()` returns the same structure, in which each local target has a staged path. Every other thread
+    sees the real outputs, even of the same instance. Make all outputs at their staged paths, by whatever means. When `run()`
+    returns, they must all exist; then they are published as one :func:`atomik.group`. An exception discards all of them.
+    So does Luigi when it drops a `run()` that has yielded a task that is not complete.
 
-    What stands at an output already is at its staged path, too, as a copy: `run()` may read it, append to it, or leave it.
-    What it leaves stays, and what it changes or makes anew is replaced. An output whose `overwrite` is False and that exists
-    is an error before `run()` begins.
+    An output that exists already is at its staged path, too, as a copy: `run()` may read it, append to it, or leave it.
+    An output that it leaves stays, and one that it changes or makes anew is replaced. An output that exists and whose
+    `overwrite` is False is an error before `run()` begins.
 
-    Every luigi.LocalTarget takes part. Other targets are left alone, except that they must exist, too, before anything is
+    Every luigi.LocalTarget takes part. Other targets are left alone, except that they, too, must exist before anything is
     published. An output that `run()` has written at its final path, since it kept the target, stays as it is, and the log
-    says that it was not published at once.
+    says that it was not published atomically.
 
     Attributes:
         start_from_old: whether the old outputs are copied when `run()` begins (by reflink, where the filesystem has them).
-            False spares that for a task that makes everything anew: `run()` does not see them, then.
+            A task that makes everything anew can set it to False; `run()` then does not see the old outputs.
     """
 
     start_from_old: ClassVar[bool] = True

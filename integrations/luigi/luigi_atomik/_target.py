@@ -1,4 +1,4 @@
-"""`AtomicLocalTarget` and `AtomicLocalFolderTarget`: a luigi.LocalTarget that is there whole or not at all."""
+"""`AtomicLocalTarget` and `AtomicLocalFolderTarget`: a luigi.LocalTarget that is either complete or not there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _plain_del = LocalTarget.__del__
 
 
 class AtomicLocalTarget(LocalTarget):
-    """A file (or folder) that exists complete or not at all, for every process, at every moment.
+    """A file (or folder) that is either complete or not there, for every process, at every moment.
 
     ::
 
@@ -53,16 +53,16 @@ class AtomicLocalTarget(LocalTarget):
     Args:
         path: where it is.
         format: what `open` reads and writes, from `luigi.format`; text by default.
-        is_tmp: it is removed with this object, by the process that made it; `path` may be left out, then.
+        is_tmp: the file is removed with this object, by the process that made it; `path` may then be left out.
         overwrite: whether what exists may be replaced. None: what ``overwrite`` in the section ``[atomik]`` of luigi.cfg
             says; without that ``open("w")`` replaces it, and `temporary_path` and `folder` refuse to begin, as with
             LocalTarget. True and False hold for all three.
-        sync: as :func:`atomik.file`'s: ``"full"``: what is complete stays so after a power cut; ``"normal"``: it is old or
-            new then, never torn; ``"off"``: for what may be lost. None: what ATOMIK_SYNC says, else ``sync`` in the
+        sync: as for :func:`atomik.file`: ``"full"``: what is complete is still there after a power cut; ``"normal"``: it is
+            then old or new, never torn; ``"off"``: it may be lost. None: what ATOMIK_SYNC says, else ``sync`` in the
             section ``[atomik]``, else ``"full"``.
 
     Raises:
-        ValueError: `sync` is no level; or the section ``[atomik]`` says something that is none.
+        ValueError: `sync` is no level, or the section ``[atomik]`` says something that cannot be understood.
     """
 
     fs = AtomicLocalFileSystem()
@@ -90,8 +90,8 @@ class AtomicLocalTarget(LocalTarget):
 
     @property
     def final_path(self) -> str:
-        """Where the target is, or will be: its `path`, but also in the `run()` of a task with AtomicOutputs, where `path` is
-        the staged one. For what is to be written down: manifests, rows of a database, names of partitions.
+        """Where the target is, or will be. It differs from `path` only in the `run()` of a task with AtomicOutputs, where
+        `path` is the staged path. Use it for paths that are written down: manifests, rows of a database, names of partitions.
         """
         final: str = vars(self).get(FINAL, self.path)
         return final
@@ -105,11 +105,11 @@ class AtomicLocalTarget(LocalTarget):
         make_parents(os.fspath(self.path), self.sync)
 
     def open(self, mode: str = "r") -> Any:
-        """Open the target as LocalTarget does: ``"r"`` to read, ``"w"`` to write; the format says of what kind that is.
+        """Open the target as LocalTarget does: ``"r"`` to read, ``"w"`` to write; the format decides the kind of file.
 
-        What was written is published by `close()` or by the end of the ``with`` block, and discarded by everything else:
-        an exception in the block or on its way when `close()` is called, the format's process that dies or fails, the
-        garbage collector, a full disk, kill -9. `abort()` discards it, too.
+        `close()` or the end of the ``with`` block publishes what was written. Everything else discards it: an exception in
+        the block, or one that is being handled when `close()` is called; a format's process that dies or fails; the garbage
+        collector; a full disk; kill -9. `abort()` discards it, too.
 
         Raises:
             TargetExists: ``"w"``, the target exists, and `overwrite` is False.
@@ -143,7 +143,7 @@ class AtomicLocalTarget(LocalTarget):
             with self.output().temporary_path() as path:
                 subprocess.run(["sort", "-o", path, ...], check=True)
 
-        A file or a folder. An exception in the block discards it.
+        That may be a file or a folder. An exception in the block discards it.
 
         Raises:
             TargetExists: at the start, if the target exists and `overwrite` is not True; at the end, if a rival was first.
@@ -155,7 +155,7 @@ class AtomicLocalTarget(LocalTarget):
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """Yield an empty folder; publish it with all that was made in it, in one instant.
+        """Yield an empty folder; publish it, with everything that was made in it, in one instant.
 
         ::
 
@@ -208,12 +208,12 @@ def _published(target: Any, make: Callable[..., Publication[Path]]) -> Iterator[
 
 
 class AtomicLocalFolderTarget(AtomicLocalTarget):
-    """A target that is a folder: it exists when a folder is there, and is made by `folder` or `temporary_path`.
+    """A target that is a folder: it exists if a folder is there. Make it with `folder` or `temporary_path`.
 
     Args:
         path: where it is.
-        overwrite: whether a folder that exists may be replaced, in one instant; None and False: it may not.
-        sync: as :class:`AtomicLocalTarget`'s.
+        overwrite: whether a folder that exists may be replaced, in one instant; with None or False it may not.
+        sync: as for :class:`AtomicLocalTarget`.
     """
 
     def __init__(
@@ -257,8 +257,8 @@ def is_atomic(target: LocalTarget) -> TypeGuard[AtomicLocalTarget]:
 def install() -> None:
     """Make every luigi.LocalTarget an atomic one, in this process and those that it forks; repeated, it does nothing.
 
-    The class itself is changed: so are all its subclasses, wherever they were defined, what other modules have imported as
-    ``LocalTarget``, and the targets that exist already; ``isinstance`` says what it said before.
+    The class itself is changed, and with it all its subclasses, wherever they were defined, what other modules have imported
+    as ``LocalTarget``, and the target objects that exist already. ``isinstance`` gives the same answers as before.
     """
     if "final_path" in vars(LocalTarget):
         return

@@ -1,4 +1,4 @@
-"""What ``open("w")`` writes to: a real file that publishes when it is closed in peace, and is discarded otherwise."""
+"""What ``open("w")`` writes to: a real file that publishes on a clean close, and is discarded otherwise."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger("luigi-interface")
 class AtomicWriter(io.BufferedWriter):
     """A file on its way to a target. Formats wrap it, and set attributes on it; Popen takes its `fileno()`.
 
-    `close()` publishes, once, and only in peace: not after an exception in the ``with`` block, not from the garbage
-    collector, not in a forked child, and not while an exception is on its way that came up after the file was opened:
-    that is what ``finally: f.close()`` and the end of ``with io.TextIOWrapper(f):`` do after a failure.
+    `close()` publishes once, and only on a clean close: not after an exception in the ``with`` block, not from the garbage
+    collector, not in a forked child, and not while an exception is being handled that was raised after the file was opened,
+    which is when ``finally: f.close()`` and the end of ``with io.TextIOWrapper(f):`` close it after a failure.
     """
 
     def __init__(self, publication: atomik.Publication[IO[Any]], path: str, *, sync_all: bool = False) -> None:
@@ -43,24 +43,24 @@ class AtomicWriter(io.BufferedWriter):
 
     @property
     def tmp_path(self) -> str:
-        """A path of what has been written so far, for programs that open it themselves; the target's own after the end."""
+        """A path to what has been written so far, for programs that open it themselves; after the end, the target's own."""
         return str(self._publication.staged) if self.pending else self.path
 
     @property
     def name(self) -> str:
-        """As `tmp_path`: a program that is given ``f.name`` must not write to the target itself."""
+        """The same as `tmp_path`: a program that is given ``f.name`` must not write to the target itself."""
         return self.tmp_path
 
     @property
     def failed(self) -> bool:
-        """Whether closing it now would not be in peace."""
+        """Whether closing it now would discard it."""
         if self._given_up:
             return True
         passing = sys.exception()
         return passing is not None and passing is not self._handled
 
     def accept(self) -> None:
-        """Say that an exception that is being handled now is not about this file: its ``with`` block ended in peace."""
+        """Say that an exception that is being handled now is not about this file: its ``with`` block ended without one."""
         self._handled = sys.exception()
 
     def close(self) -> None:
