@@ -183,7 +183,7 @@ SITUATIONS: dict[str, tuple[Callable[[Project], Seen], Seen]] = {
     "the builder is killed half-way": (killed, Seen(1, 2)),
     "... the next run": (after_killed, Seen(0, 0)),
     "the builder raises": (raises, Seen(TESTS, 1)),
-    "... the next run, the cause mended": (after_raised, Seen(0, 1)),
+    "... the next run, with the cause fixed": (after_raised, Seen(0, 1)),
     "its input changes: the next run": (stale, Seen(0, 1)),
 }
 

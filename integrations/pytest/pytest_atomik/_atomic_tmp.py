@@ -27,13 +27,13 @@ from ._unchanged import Unchanged
 class AtomicTmp(os.PathLike[str]):
     """A temporary directory that sees what this process publishes in it, and can make it fail, lose a race and crash.
 
-    It is used like the path that it is: ``atomic_tmp / "x"``, ``atomic_tmp.iterdir()``, ``os.fspath(atomic_tmp)``. What other processes publish is
-    not seen, nor what is published elsewhere; the litter that they leave in it is.
+    Use it like a path: ``atomic_tmp / "x"``, ``atomic_tmp.iterdir()``, ``os.fspath(atomic_tmp)``. It does not see what other
+    processes publish, or what is published elsewhere; but it does see the litter that they leave in it.
 
     Attributes:
         path: the directory.
-        published: what was published in it, in order, by its name relative to `path`.
-        discarded: what came to nothing, in order, by the same names.
+        published: the names of what was published in it, in order, relative to `path`.
+        discarded: the names of what was discarded, in order, likewise.
         publications: the publications that have ended, in order.
     """
 
@@ -42,8 +42,8 @@ class AtomicTmp(os.PathLike[str]):
 
         Args:
             path: the directory.
-            test_file: what lines of are named in an account.
-            base: what other files of code are told relative to.
+            test_file: the file whose lines an account names.
+            base: the directory that the paths of other code files are given relative to.
             keep_in: a folder for copies of the states that crashes leave.
         """
         self.path = path
@@ -87,7 +87,7 @@ class AtomicTmp(os.PathLike[str]):
         return hash(self.path)
 
     def __getattr__(self, name: str) -> Any:
-        """Be used like the path in everything else, too: ``atomic_tmp.iterdir()``, ``atomic_tmp.name``."""
+        """Behave like the path in everything else, too: ``atomic_tmp.iterdir()``, ``atomic_tmp.name``."""
         # By `with_segments` pathlib takes an object for one of its own, whose private attributes it may use (Python 3.14).
         if name.startswith("_") or name in {"path", "with_segments"} or not hasattr(Path, name):
             msg = f"{type(self).__name__!r} object has no attribute {name!r}"
@@ -108,16 +108,17 @@ class AtomicTmp(os.PathLike[str]):
 
         Args:
             error: what is raised there, an exception or a class; by default the error of a full disk, `OSError` with
-                ENOSPC. Classes such as `PermissionError` get an errno that means them.
+                ENOSPC. Classes such as `PermissionError` get the errno that belongs to them.
             at: the point. ``"open"``: before the block begins; ``"write"``: each write through the handle of
-                :func:`atomik.file`, of which the last comes when its block ends; ``"sync"``, ``"publish"``: the sync of the
-                content, and the rename; ``"durable"``: the sync of the directory, when the new version is visible already
-                (an OSError becomes :class:`atomik.NotDurableError`).
+                :func:`atomik.file`, the last of which comes when its block ends; ``"sync"``: the sync of the content;
+                ``"publish"``: the rename or link; ``"durable"``: the sync of the directory, when the new version is visible
+                already (an OSError becomes :class:`atomik.NotDurableError`).
             path: which publications: a pattern (`fnmatch`) for the name relative to this directory.
 
-        The test fails if no publication comes to that point in the block. A publication that fails at ``"publish"`` keeps
-        the finished content as ``atomik-kept-…``, as it does on a disk that is really full; at ``"durable"`` an old folder
-        stays, out of sight, since a power cut may bring it back: a leftover, which the test has to allow.
+        The test fails if no matching publication comes to that point in the block. A publication that fails at
+        ``"publish"`` keeps the finished content as ``atomik-kept-…``, as it does on a disk that is really full. After a
+        failure at ``"durable"``, an old folder stays out of sight, since a power cut may bring it back. That is a leftover,
+        which the test has to allow.
 
         Raises:
             ValueError: `at` is none of these.
@@ -132,14 +133,14 @@ class AtomicTmp(os.PathLike[str]):
     def lose_race(
         self, content: str | bytes | EllipsisType | None = ..., *, path: str | os.PathLike[str] = "*"
     ) -> Fault:
-        """Let somebody else publish the same path in the ``with`` block, just before the next matching publication does.
+        """Let a rival publish the same path in the ``with`` block, just before the next matching publication does.
 
         Args:
-            content: of the rival's file; None for an empty folder. By default it is of the publication's kind: an empty
-                folder where a folder is published, else an empty file.
+            content: the content of the rival's file; None for an empty folder. By default the rival publishes the same kind:
+                an empty folder where a folder is published, else an empty file.
             path: as for `fail`.
 
-        The test fails if no publication comes to that point in the block.
+        The test fails if no matching publication comes to that point in the block.
         """
         act = partial(publish_rival, content=content)
         return self._to_use(Fault(self._faults, "atomic_tmp.lose_race()", "publish", self._pattern(path), act))
@@ -147,7 +148,7 @@ class AtomicTmp(os.PathLike[str]):
     def unchanged(self) -> Unchanged:
         """Require names and contents to be the same after the ``with`` block as before, whatever is raised in it.
 
-        What a failed publication has kept, ``atomik-kept-…``, is not looked at.
+        Work that a failed publication has kept, as ``atomik-kept-…``, is not looked at.
         """
         return self._to_use(Unchanged(self.path))
 
@@ -159,27 +160,27 @@ class AtomicTmp(os.PathLike[str]):
         engine: Engine = "auto",
         timeout: float = 60.0,
     ) -> Iterator[Crash]:
-        """Yield this directory as each crash of func would leave it: a kill at every moment, a cut of the power.
+        """Put this directory into each state in which a crash of func could leave it, and yield the crash.
 
         Args:
             func: is called once, without arguments, in a forked child. Every change that it makes below this directory is a
                 moment for a crash, whatever it is made with: Python, C libraries, threads, child processes. What it
-                changes in memory is lost, what it changes elsewhere is not put back.
-            power_cuts: let the power be cut, too: contents and names that were not synced are lost.
-            engine: ``"syscalls"`` sees all of that. ``"publications"`` runs func again and again and kills it at the steps of
-                what it publishes with Atomik; nothing else is seen. ``"auto"`` takes the first, and where the kernel
-                or a container forbids it (it needs Linux 5.5 on x86-64 or aarch64) the second, with a line in the report.
-            timeout: how long func may take, in seconds. Then it is killed, and the test fails.
+                changes in memory is lost, and what it changes elsewhere is not restored.
+            power_cuts: cut the power, too: contents and names that were not synced are lost.
+            engine: ``"syscalls"`` sees all of that. ``"publications"`` runs func again and again, and kills it at each step
+                of what it publishes with Atomik; it sees nothing else. ``"auto"`` uses the first or, where the kernel or a
+                container forbids it (it needs Linux 5.5 on x86-64 or aarch64), the second, with a line in the report.
+            timeout: how long func may take, in seconds. After that it is killed, and the test fails.
 
-        Before the next, and at the end of the loop, the directory is put back to what it was; after a `break` it stays as
-        it is. The child and the processes that it has started are killed at its end.
+        Before the next crash, and at the end of the loop, the directory is restored to what it was; after a `break` it stays
+        as it is. When func ends, the child and the processes that it has started are killed.
 
-        The test fails if func raises, changes nothing here, or returns something that had to be awaited or iterated over
-        instead, and if nobody iterates over the crashes.
+        The test fails if func raises, changes nothing here, or returns something that would have to be awaited or iterated
+        over; and if nobody iterates over the crashes.
 
         Raises:
             TypeError: func cannot be called.
-            ValueError: `engine` is none of these, or knows no power cuts.
+            ValueError: `engine` is none of these, or has no power cuts.
         """
         run = CrashRun(
             self.path,
@@ -196,7 +197,7 @@ class AtomicTmp(os.PathLike[str]):
         return self._to_use(run)
 
     def other_filesystem(self) -> Path:
-        """Return an empty directory on another device than `path`, watched like it; where there is none, skip the test.
+        """Return an empty directory on another device than `path`, watched like it. If there is none, skip the test.
 
         What is published there is named by its absolute path. The directory is removed at the end of the test.
         """

@@ -39,11 +39,12 @@ _LONGEST_NAME: Final = 200
 class AtomicTmpFactory:
     """Builds what tests share, once: for all workers of a run and, with a key, for all runs.
 
-    What is there is complete: it appears when its builder has returned. It is read-only; `copy` gives a test its own.
+    A build that is there is complete: it appears when its builder has returned. It is read-only; `copy` gives a test a copy
+    of its own.
 
-    One process builds, the others wait for it and use what it has built. A builder that is killed harms only its own test:
-    the next test that asks builds. The exception of a builder that raises is shown to all, and it is not tried again in
-    this run, but once for each rerun of a test.
+    One process builds; the others wait for it and use what it has built. A builder that is killed harms only its own test:
+    the next test that asks builds. The exception of a builder that raises is shown to all tests that ask, and the builder is
+    not tried again in this run, except once for each rerun of a test.
     """
 
     def __init__(self, config: pytest.Config, run: Run, changes: Changes) -> None:
@@ -62,18 +63,18 @@ class AtomicTmpFactory:
         """Return the folder that `build` has filled, in this process or another one, now or in an earlier run.
 
         Args:
-            name: what it is called, and its last component: one component of a path that does not begin with a dot.
+            name: its name, which is also the last component of its path: a single component that does not begin with a dot.
             build: is called with an empty folder of this name, which is moved to its place afterwards.
-            key: without one, it is built once for this run. With one, it is kept between runs for as long as the key and
-                the source of `build` are equal: str, bytes, numbers, bool, paths (by the content of the file or folder),
-                and lists, tuples and dicts of these.
+            key: without one, the folder is built once for this run. With one, it is kept between runs as long as the key and
+                the source of `build` stay equal. A key is made of str, bytes, numbers, bool, paths (by the content of the
+                file or folder), and lists, tuples and dicts of these.
 
         Raises:
-            ValueError: `name` is none, or has another builder in this run.
+            ValueError: `name` is not such a name, or has another builder in this run.
             TypeError: there is something else in the key; `build` is asynchronous or a generator, or has no source
                 although there is a key.
             RuntimeError: builders wait for each other in a circle.
-            Exception: what `build` raises; in every other test, it fails with the traceback of that.
+            Exception: what `build` raises, in the test that ran it. Every other test fails with the traceback of that.
         """
         __tracebackhide__ = True
         return self._get("folder", name, build, key, partial(make_folder, build)).content
@@ -96,7 +97,7 @@ class AtomicTmpFactory:
             mode: ``"w"`` for text, in UTF-8, or ``"wb"`` for bytes.
 
         Raises:
-            ValueError: `mode` is neither; or as `folder`. The same goes for all else.
+            ValueError: `mode` is neither; or as for `folder`, like all other errors.
         """
         __tracebackhide__ = True
         if mode not in {"w", "wb"}:
@@ -105,12 +106,12 @@ class AtomicTmpFactory:
         return self._get("file", name, build, key, partial(make_file, build, mode)).content
 
     def value(self, name: str, build: Callable[[], T], *, key: Key = None) -> T:
-        """Return what `build` has returned: dicts with str as keys, lists, str, numbers, bool and None; see `folder`.
+        """Return what `build` has returned: dicts with str keys, lists, str, numbers, bool and None; see `folder`.
 
-        It comes back from JSON, a value of its own for each call.
+        It is read back from JSON, so each call returns a value of its own.
 
         Raises:
-            TypeError: the value is not what JSON gives back; or as `folder`. The same goes for all else.
+            TypeError: JSON would not give the value back unchanged; or as for `folder`, like all other errors.
         """
         __tracebackhide__ = True
         built = self._get("value", name, build, key, partial(make_value, build))

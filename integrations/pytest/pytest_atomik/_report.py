@@ -1,4 +1,4 @@
-"""What a failed test is told: what it has published and discarded, by which of its lines, and what is on disk."""
+"""What the report of a failed test says: what it published and discarded, by which of its lines, and what is on disk."""
 
 from __future__ import annotations
 

@@ -167,8 +167,8 @@ def _kept_crashes(request: pytest.FixtureRequest) -> Path | None:
 def atomic_tmp(request: pytest.FixtureRequest) -> Iterator[AtomicTmp]:
     """A temporary directory that sees what is published in it, and makes publications fail, race and crash.
 
-    It is the test's `tmp_path`, or one in each directory of the ini option `atomik_dirs`. At its end the test fails if
-    it left staging litter. See the documentation of Atomik: "Prove that your code is crash-safe".
+    It is the test's `tmp_path`, or one in each directory of the ini option `atomik_dirs`. The test fails at its end if
+    it has left staging litter. See the documentation of Atomik: "Prove that your code is crash-safe".
     """
     from ._atomic_tmp import AtomicTmp
     from ._dirs import keep, temporary
