@@ -1,4 +1,4 @@
-"""`atomik.copy`: a file or tree from anywhere, published at once."""
+"""`atomik.copy`: a file or tree from anywhere, published in one instant."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ def copy(
 ) -> None:
     """Copy a file or a whole tree, from any filesystem: it appears at `dst` in one instant, complete.
 
-    The content is shared where the filesystem can (a reflink), else copied in the kernel, else through this process in
-    constant memory. Mode, times, ACL, extended attributes and, as far as the process may, owner and group come with it;
-    holes stay holes, and hard links within the tree stay hard links. A folder that is replaced by Atomik meanwhile is copied
-    as it was when the copy began; where locks do not show that (network filesystems), the copy fails instead.
+    Blocks are shared where the filesystem can do that (a reflink). Elsewhere the kernel copies the content or, where it
+    cannot, this process does, in constant memory. Mode, times, ACL, extended attributes and, as far as the process may set
+    them, owner and group come with it; holes stay holes, and hard links within the tree stay hard links. A folder that is
+    replaced by Atomik meanwhile is copied as it was when the copy began; where locks cannot ensure that (network
+    filesystems), the copy fails instead.
 
     Args:
         src: a file or a folder; a symbolic link is followed. Links inside a tree are copied as links.
-        dst: the destination, as :func:`atomik.file`'s and :func:`atomik.folder`'s. Not a folder to copy into.
+        dst: the destination, as for :func:`atomik.file` and :func:`atomik.folder`. Not a folder to copy into.
         overwrite: replace a file by a file, a folder by a folder.
-        sync: as :func:`atomik.file`'s.
+        sync: as for :func:`atomik.file`.
         parents: make missing parent directories.
-        backup: as :func:`atomik.file`'s: with `overwrite`, where the version that is replaced is kept.
-        progress: called with the number of files and of bytes copied so far, now and then and at the end of each file. What
-            it raises ends the copy; nothing is published then.
+        backup: as for :func:`atomik.file`: with `overwrite`, where to keep the version that is replaced.
+        progress: called with the number of files and of bytes copied so far, now and then and at the end of each file. If it
+            raises an exception, that ends the copy, and nothing is published.
 
     Raises:
         FileNotFoundError: `src` or the parent of `dst` does not exist.
         FileAlreadyExistsError: `dst` exists, and `overwrite` is false.
         IsADirectoryError, NotADirectoryError: one is a folder and the other is not.
-        ValueError: `dst` lies inside `src`, or its last component is no name.
-        OSError: whatever reading, writing or publishing says; a device, FIFO or socket as `src` is EINVAL.
+        ValueError: `dst` lies inside `src`, or its last component is not a name.
+        OSError: whatever reading, writing or publishing raises; EINVAL if `src` is a device, FIFO or socket.
     """
     source = os.fsdecode(src)
     fds = Descriptors()

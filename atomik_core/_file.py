@@ -108,26 +108,26 @@ def file(
             json.dump(result, f)
 
     The file has no name while it is written (O_TMPFILE, open(2)), so a killed process leaves nothing. ``f.name`` is the
-    destination: a program that opens the file again by its name wants :func:`atomik.path`. Closing `f` inside the block
-    is fine; publication is the end of the block. An exception in the block discards, and is raised unchanged.
+    destination; for a program that opens the file again by its name, use :func:`atomik.path`. Closing `f` inside the block
+    is fine: the file is published at the end of the block. An exception in the block discards it, and is raised unchanged.
 
     Args:
         path: the destination. Its directory must exist, unless `parents`.
-        mode: as :func:`open`'s, any that writes: ``w x a w+ x+ a+ r+``, with ``b`` or ``t``; or :class:`atomik.Mode`.
-            ``x`` is the same as ``overwrite=False``. ``a`` and ``r+`` start from a copy of what is there, and need
-            ``overwrite=True`` if something is.
-        overwrite: replace a file that exists. False by default: of N rivals exactly one wins, the others get an error.
-        sync: ``"full"``: durable when the block ends; ``"normal"``: after a power cut old or new, never torn; ``"off"``:
-            safe from crashes of the process only. None: what the environment variable ATOMIK_SYNC says, else ``"full"``.
+        mode: as for :func:`open`, any mode that writes: ``w x a w+ x+ a+ r+``, with ``b`` or ``t``; or :class:`atomik.Mode`.
+            ``x`` is the same as ``overwrite=False``. ``a`` and ``r+`` start from a copy of the file that is there; if there
+            is one, they need ``overwrite=True``.
+        overwrite: replace a file that exists. False by default: of N rivals exactly one wins, and the others get an error.
+        sync: ``"full"``: durable when the block ends; ``"normal"``: after a power cut, old or new, never torn; ``"off"``:
+            safe only from crashes of the process. None: what the environment variable ATOMIK_SYNC says, else ``"full"``.
         tmp_dir: a directory to stage in; beside the destination by default.
-        parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        parents: make missing parent directories (on discard, those that were made are removed again if they are empty).
         permissions: the mode to publish with. By default a new file gets 0o666 less the umask, and one that replaces
             another keeps that one's mode, owner, group, ACL and extended attributes, as far as the process may set them.
         follow_symlinks: when overwriting, replace what a symbolic link at `path` points to, as :func:`open` does; False
             replaces the link.
-        backup: with `overwrite`, where the version that is replaced is kept, in place of an older one there; on the same
-            filesystem. ``atomik.exchange(path, backup)`` is the way back.
-        buffering, encoding, errors, newline: as :func:`open`'s.
+        backup: with `overwrite`, where to keep the version that is replaced, on the same filesystem; an older backup there
+            is replaced. ``atomik.exchange(path, backup)`` goes back to it.
+        buffering, encoding, errors, newline: as for :func:`open`.
 
     Returns:
         a publication; its ``with`` yields the open file.

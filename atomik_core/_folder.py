@@ -35,23 +35,22 @@ def folder(
             (d / "a.csv").write_text(a)
             (d / "b.csv").write_text(b)
 
-    The staged folder stands beside its destination, called ``.atomik-…``, and is closed to all other users while it is filled.
-    It gets its final mode when it is complete, before it is synced and published.
-    A folder that exists is exchanged with the new one in one instant (renameat2(2), RENAME_EXCHANGE), then removed; what
-    is mounted inside it is left alone.
+    The staged folder is beside its destination, is called ``.atomik-…``, and is closed to all other users while it is filled.
+    It gets its final mode when it is complete, before it is synced and published. A folder that exists is exchanged with the
+    new one in one instant (renameat2(2), RENAME_EXCHANGE) and then removed; what is mounted inside it is left alone.
 
     Args:
         path: the destination; a slash at its end is dropped. Its directory must exist, unless `parents`.
-        overwrite: replace a folder that exists. False by default: of N rivals exactly one wins, the others get an error.
-        sync: as :func:`atomik.file`'s. It covers everything in the folder, whoever wrote it.
+        overwrite: replace a folder that exists. False by default: of N rivals exactly one wins, and the others get an error.
+        sync: as for :func:`atomik.file`. It covers everything in the folder, whoever wrote it.
         tmp_dir: a directory to stage in; beside the destination by default.
-        parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        parents: make missing parent directories (on discard, those that were made are removed again if they are empty).
         permissions: the mode to publish the folder itself with. By default a new one gets 0o777 less the umask, and one
             that replaces another keeps that one's mode, owner, group, ACL and extended attributes.
         follow_symlinks: when overwriting, replace the folder that a symbolic link at `path` points to; False replaces
             the link.
-        backup: with `overwrite`, where the version that is replaced is kept, in place of an older one there; on the same
-            filesystem. ``atomik.exchange(path, backup)`` is the way back.
+        backup: with `overwrite`, where to keep the version that is replaced, on the same filesystem; an older backup there
+            is replaced. ``atomik.exchange(path, backup)`` goes back to it.
 
     Returns:
         a publication; its ``with`` yields the path of an empty folder.

@@ -34,9 +34,9 @@ else:
 class Group(JointBlock):
     """Several files and folders that are published together at the end of the group's block, or not at all.
 
-    Made by :func:`atomik.group`. `file`, `folder`, `path` and `symlink` take the arguments of their namesakes but `sync`, which
-    is the group's. A member is complete when its own block ends (or `publish` is called on it); the group publishes all of them,
-    in the order in which they were made. It belongs to one thread at a time.
+    Made by :func:`atomik.group`. `file`, `folder`, `path` and `symlink` take the arguments of the functions of these names,
+    except `sync`, which is the group's. A member is complete when its own block ends (or `publish` is called on it). The group
+    publishes all members, in the order in which they were made. It belongs to one thread at a time.
     """
 
     __slots__ = ("__weakref__", "_claims", "_members", "_sync")
@@ -115,7 +115,7 @@ class Group(JointBlock):
         errors: str | None = None,
         newline: str | None = None,
     ) -> Publication[Any]:
-        """Publish a file with the group; as :func:`atomik.file`."""
+        """Publish a file with the group; like :func:`atomik.file`."""
         options = Options(
             overwrite=overwrite,
             sync=self._sync,
@@ -138,7 +138,7 @@ class Group(JointBlock):
         follow_symlinks: bool = True,
         backup: StrPath | None = None,
     ) -> Publication[Path]:
-        """Publish a folder with the group; as :func:`atomik.folder`."""
+        """Publish a folder with the group; like :func:`atomik.folder`."""
         options = Options(
             overwrite=overwrite,
             sync=self._sync,
@@ -162,7 +162,7 @@ class Group(JointBlock):
         backup: StrPath | None = None,
         extras: Extras = "refuse",
     ) -> Publication[Path]:
-        """Publish what is made at a path with the group; as :func:`atomik.path`."""
+        """Publish what is made at a path with the group; like :func:`atomik.path`."""
         options = Options(
             overwrite=overwrite,
             sync=self._sync,
@@ -175,7 +175,7 @@ class Group(JointBlock):
         return self._add(path, options, PathContent(extras))
 
     def symlink(self, target: StrPath, path: StrPath, *, overwrite: bool = False, parents: bool = False) -> None:
-        """Publish a symbolic link with the group; as :func:`atomik.symlink`. It is complete at once."""
+        """Publish a symbolic link with the group; like :func:`atomik.symlink`. It is complete immediately."""
         options = Options(overwrite=overwrite, sync=self._sync, parents=parents, follow_symlinks=False)
         with self._add(path, options, SymlinkContent(os.fsdecode(target))):
             pass
@@ -196,8 +196,8 @@ class Group(JointBlock):
             FileAlreadyExistsError: a rival was first at one destination; those already published are taken back.
             NotDurableError: all are published, but the sync of a directory failed.
             AtomikError: a member had failed before, and its error was swallowed; nothing is published.
-            OSError: one could not be completed, synced or published; nothing is. The error names the member. Or all
-                are published, and an old version could not be moved to its backup; the error says where it is.
+            OSError: a member could not be completed, synced or published, and nothing is published; the error names the
+                member. Or all are published, but an old version could not be moved to its backup; the error says where it is.
             ValueError: the group was discarded.
         """
         if self.state == "published" or self._transaction.is_foreign:
@@ -247,23 +247,24 @@ def group(*, sync: Sync | None = None) -> Group:
                 draw(d)
 
     Members are complete when their own blocks end, and published when the group's block ends, in the order in which they
-    were made. An exception anywhere discards all. If one cannot be published (a rival's file, a full disk), those already
-    published are undone in reverse order, unless somebody has replaced them meanwhile; the error names the member.
+    were made. An exception anywhere discards all of them. If a member cannot be published (a rival's file, a full disk),
+    those already published are undone in reverse order, unless somebody has replaced them meanwhile; the error names the
+    member.
 
-    What a reader sees: each member appears in one instant, one after the other, microseconds apart; who reads two names in
-    between sees one new and one old. A kill or power cut between two renames leaves it like that. One folder is the strict
-    way to all or nothing.
+    What a reader sees: the members appear one after the other, each in one instant, microseconds apart. A reader that looks at
+    two names in between sees one new and one old. A kill or power cut between two renames leaves them like that. For a strict
+    all or nothing, publish one folder.
 
-    Destinations that exist are replaced by RENAME_EXCHANGE, files, too, since only that can be undone; on a filesystem
-    without it such a member raises when it is opened. Syncs are shared: once for each filesystem and each directory.
+    Destinations that exist, even files, are replaced by RENAME_EXCHANGE, since only that can be undone; on a filesystem
+    without it, such a member raises when it is opened. Syncs are shared: one for each filesystem and one for each directory.
 
     Args:
-        sync: as :func:`atomik.file`'s, for all members.
+        sync: as for :func:`atomik.file`, for all members.
 
     Returns:
         a group; its ``with`` yields it.
 
     Raises:
-        ValueError: `sync` is no level; or, when a member is made: its destination is another member's, or inside it.
+        ValueError: `sync` is not a level; or, when a member is made: its destination is another member's, or lies inside one.
     """
     return Group(sync)

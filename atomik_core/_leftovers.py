@@ -24,15 +24,15 @@ _FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOL
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that a publication has staged, or put away, and not removed (yet).
+    """Something that a publication has staged, or moved out of the way, and has not removed (yet).
 
     Attributes:
         path: where it is.
-        destination: the name that it was to be published under, where that can be seen; else None.
-        live: True if a publication, a reader or a cleaner holds it now; None if that cannot be known on this filesystem,
-            whose locks stay on one host.
-        size: the bytes in it.
-        changed: when it, or anything in it, was changed last, in seconds since the epoch.
+        destination: the name that it was to be published under, if that can be seen; else None.
+        live: True if a publication, a reader or a cleaner holds it now, and False if nobody does; None if that cannot be known
+            on this filesystem, since its locks stay on one host.
+        size: its size in bytes, with everything in it.
+        changed: when it, or anything in it, was last changed, in seconds since the epoch.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Leftover:
 
 
 def leftovers(directory: StrPath, *, recursive: bool = False) -> list[Leftover]:
-    """List what publications have staged in `directory`, and whether somebody still holds it. Changes nothing.
+    """List what publications have staged in `directory`, and say whether somebody still holds it. This changes nothing.
 
     Args:
         directory: where to look.
@@ -59,10 +59,10 @@ def leftovers(directory: StrPath, *, recursive: bool = False) -> list[Leftover]:
 def clean(directory: StrPath, *, recursive: bool = False, force: bool = False) -> list[Leftover]:
     """Remove what killed processes left in `directory`; return what was removed.
 
-    A leftover has a name that only Atomik makes, is a file or a folder, and belongs to the user who runs this (root: to
-    anyone). It is removed only if its lock can be had: whatever is alive keeps it, on every container of this kernel. No
-    pids, no ages. No link is followed and no mount crossed; what is mounted inside a leftover stays, and the leftover, too.
-    Finished work that was kept (``atomik-kept-…``) is never removed.
+    A leftover has a name that only Atomik makes, is a file or a folder, and belongs to the user who runs this (for root: to
+    anyone). It is removed only if its lock can be had: whatever is in use is locked, in every container of this kernel. So
+    process numbers and ages play no part. No link is followed and no mount crossed; if something is mounted inside a leftover,
+    both stay. Finished work that was kept (``atomik-kept-…``) is never removed.
 
     Args:
         directory: where to look.

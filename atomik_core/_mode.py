@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """The two modes that most files are written in; every other mode of :func:`open` that writes is a string.
+    """The two modes that most files are written in; write every other mode of :func:`open` as a string.
 
-    ``Mode("TEXT")`` and ``Mode("BYTES")``, the values of atomik 0.0.x, are understood, too.
+    ``Mode("TEXT")`` and ``Mode("BYTES")``, with the values of atomik 0.0.x, are accepted, too.
     """
 
     TEXT = "w"

@@ -29,31 +29,32 @@ def path(
     backup: StrPath | None = None,
     extras: Extras = "refuse",
 ) -> Publication[Path]:
-    """Publish whatever is made at a path: for programs and libraries that want a name and make the file or folder.
+    """Publish whatever is made at a path: for programs and libraries that want a name and make the file or folder themselves.
 
     ::
 
         with atomik.path("table.parquet") as p:
             frame.to_parquet(p)
 
-    The staged path does not exist yet. Its last component is exactly the destination's name, so that a library that goes
-    by the suffix, or stores the name, works. It lies in a folder of its own, readable by nobody else. What is made in
-    there under other names (``m.dbf`` beside ``m.shp``) is never dropped unasked: see `extras`.
+    Nothing exists at the staged path yet. Its last component is exactly the destination's name, so a library that goes by the
+    suffix, or stores the name, works. The path is in a folder of its own, which no other user can read. What is made in that
+    folder under other names (``m.dbf`` beside ``m.shp``) is never dropped unasked: see `extras`.
 
     Args:
-        path: the destination; a slash at its end says that a folder will be made. Its directory must exist, unless `parents`.
+        path: the destination; with a slash at its end, what is made must be a folder. Its directory must exist, unless
+            `parents`.
         overwrite: replace a file by a file, a folder by a folder. False by default: of N rivals exactly one wins.
-        sync: as :func:`atomik.file`'s.
+        sync: as for :func:`atomik.file`.
         tmp_dir: a directory to stage in; beside the destination by default.
-        parents: make missing parent directories (and remove those made, if they are empty, on discard).
+        parents: make missing parent directories (on discard, those that were made are removed again if they are empty).
         permissions: the mode to publish with. By default what was made keeps its mode, and what replaces another file or
             folder gets that one's mode, owner, group, ACL and extended attributes.
         follow_symlinks: when overwriting, replace what a symbolic link at `path` points to; False replaces the link.
-        backup: with `overwrite`, where the version that is replaced is kept, in place of an older one there; on the same
-            filesystem. ``atomik.exchange(path, backup)`` is the way back.
-        extras: what becomes of what is made beside the staged path: ``"refuse"``: an error, and everything is kept;
-            ``"publish"``: it is published with the rest, beside the destination, and replaces what is there if `overwrite`
-            is true; ``"discard"``: it is dropped.
+        backup: with `overwrite`, where to keep the version that is replaced, on the same filesystem; an older backup there
+            is replaced. ``atomik.exchange(path, backup)`` goes back to it.
+        extras: what to do with what is made beside the staged path. ``"refuse"``: raise an error and keep everything;
+            ``"publish"``: publish it with the rest, beside the destination, where it replaces what is there if `overwrite` is
+            true; ``"discard"``: drop it.
 
     Returns:
         a publication; its ``with`` yields the path to make something at.

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | None = None) -> None:
-    """Rename a file or folder in one instant; by default never over anything, without a race.
+    """Rename a file or folder in one instant; by default never over anything that exists, and without a race.
 
-    A symbolic link is renamed itself, and replaced itself. A folder that is replaced is exchanged away, then removed.
+    Of a symbolic link, the link itself is renamed or replaced. A folder that is replaced is exchanged away, then removed.
 
     Args:
         src: what to rename.
         dst: its new name, on the same filesystem.
         overwrite: replace a file by a file, a folder by a folder.
-        sync: ``"full"`` (the default, or what ATOMIK_SYNC says): the new name survives a power cut; the content is not
-            synced by this. ``"normal"`` and ``"off"``: nothing is synced.
+        sync: with ``"full"`` (the default, or what ATOMIK_SYNC says), the new name survives a power cut; the content is not
+            synced. With ``"normal"`` and ``"off"``, nothing is synced.
 
     Raises:
         FileAlreadyExistsError: `dst` exists, and `overwrite` is false.
@@ -123,8 +123,8 @@ def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
     Args:
         a: one of them.
         b: the other, on the same filesystem.
-        sync: ``"full"`` (the default, or what ATOMIK_SYNC says): the swap survives a power cut; the contents are not
-            synced by this. ``"normal"`` and ``"off"``: nothing is synced.
+        sync: with ``"full"`` (the default, or what ATOMIK_SYNC says), the swap survives a power cut; the contents are not
+            synced. With ``"normal"`` and ``"off"``, nothing is synced.
 
     Raises:
         FileNotFoundError: one of them does not exist; the error names it.
@@ -152,19 +152,19 @@ def exchange(a: StrPath, b: StrPath, *, sync: Sync | None = None) -> None:
 
 
 def remove(path: StrPath, *, sync: Sync | None = None) -> None:
-    """Remove a file or a whole tree: gone in one instant, renamed away, then removed where nobody sees it.
+    """Remove a file or a whole tree: it is gone in one instant. A tree is renamed away, then removed where nobody sees it.
 
-    A symbolic link is removed itself. What is mounted inside a tree is left alone, as a leftover beside it, and what a
-    reader still holds (:func:`atomik.snapshot`) goes when the reader has left.
+    Of a symbolic link, the link itself is removed. What is mounted inside a tree is left alone, as a leftover beside it. What
+    a reader still holds (:func:`atomik.snapshot`) is removed when the reader has left.
 
     Args:
         path: what to remove.
-        sync: ``"full"`` (the default, or what ATOMIK_SYNC says): it stays gone after a power cut, and is never seen
-            half removed then. ``"normal"`` and ``"off"``: nothing is synced.
+        sync: with ``"full"`` (the default, or what ATOMIK_SYNC says), it stays gone after a power cut, and is then never
+            seen half removed. With ``"normal"`` and ``"off"``, nothing is synced.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        LeftoverError: it is gone from its name, but something in it could not be deleted; the message says where that stays.
+        FileNotFoundError: there is nothing at `path`.
+        LeftoverError: it is gone from its name, but something in it could not be deleted; the message says where that is.
         ValueError: the path ends in ``.`` or ``..``, or is the root.
         OSError: whatever else the kernel says, such as EBUSY for a mount point; then all of it is still there.
     """

@@ -1,4 +1,4 @@
-"""What a filesystem can do, found out there and then."""
+"""What a filesystem can do, found out by trying."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ class Capabilities:
 
     Attributes:
         directory: the directory.
-        filesystem: its type, as the mount table says it: ``"ext4"``, ``"nfs4"``, ``"fuse.sshfs"``.
+        filesystem: its type, as the mount table has it: ``"ext4"``, ``"nfs4"``, ``"fuse.sshfs"``.
         noreplace: renameat2 with RENAME_NOREPLACE works: a new folder is published without any race.
         exchange: renameat2 with RENAME_EXCHANGE works: a folder is replaced in one instant.
         unnamed: a file can be staged without a name (O_TMPFILE): a killed process leaves nothing.
-        locks: how far a lock reaches: ``"exact"``: over everybody who can see this filesystem; ``"files"``: on files over
-            the network, on folders on one host; ``"unknown"``: perhaps on one host only; ``"none"``: there are none.
+        locks: who sees a lock. ``"exact"``: everybody who can see this filesystem; ``"files"``: for a lock on a file, every
+            host, for a lock on a folder, only its own host; ``"unknown"``: perhaps only one host; ``"none"``: there are no
+            locks.
         reflink: a copy can share its blocks with the original (FICLONE).
-        syncfs: one call writes everything back and reports every error; else each file is synced.
+        syncfs: one call writes everything back and reports every error; if False, each file is synced by itself.
     """
 
     directory: Path
@@ -51,7 +52,7 @@ class Capabilities:
 
 
 def probe(directory: StrPath) -> Capabilities:
-    """Find out what the filesystem of `directory` can do, by doing it; what is made for that is removed.
+    """Find out what the filesystem of `directory` can do, by trying it; what is made for that is removed.
 
     Args:
         directory: a directory in which this process may make files.

@@ -83,9 +83,9 @@ def snapshot(path: StrPath) -> AbstractContextManager[Path]:
             tables = [read(name) for name in names]
 
     Writers never wait: an old version that is replaced by :func:`atomik.folder` is removed when its last reader has left.
-    What is yielded is a path through a descriptor (``/proc/<pid>/fd/<n>``), good in child processes of the same user and pid
-    namespace, too. ``Path.resolve()`` leads out of the snapshot: it gives the name, under which the new version stands after
-    a replacement.
+    What is yielded is a path through a descriptor (``/proc/<pid>/fd/<n>``), which also works in child processes of the same
+    user and pid namespace. ``Path.resolve()`` leads out of the snapshot: it gives the name of the folder, and after a
+    replacement that name leads to the new version.
 
     Args:
         path: a folder or a file; symbolic links are followed.
@@ -98,6 +98,6 @@ def snapshot(path: StrPath) -> AbstractContextManager[Path]:
         UnsupportedFilesystemError: the filesystem has no locks that every writer would see, which a folder needs.
         OSError: whatever else opening it says; EINVAL for a device, FIFO or socket.
 
-    All are raised when the block begins. Programs that write or delete inside the folder by themselves are not kept out.
+    All are raised when the block begins. A snapshot does not stop programs that themselves write or delete inside the folder.
     """
     return _Snapshot(os.fsdecode(path))

@@ -50,11 +50,12 @@ class StageReport:
     """What a stage did.
 
     Attributes:
-        outputs: for each output what has become of it: ``"published"``; ``"direct"``: the program wrote to the destination
-            itself, which stays as the program left it, and was not atomic; ``"unchanged"``: a copy of the old version was not
-            changed, and the old one stays; ``"missing"``: nothing was made.
-        extras: where what was made beside the outputs has been published.
-        kept: for each output whose destination the program wrote to, too: where that was put when the staged version replaced it.
+        outputs: for each output, what has become of it. ``"published"``: it is published; ``"direct"``: the program wrote to
+            the destination itself, which stays as the program left it, and was not atomic; ``"unchanged"``: the copy of the
+            old version was not changed, and the old version stays; ``"missing"``: nothing was made.
+        extras: the paths at which what was made beside the outputs has been published.
+        kept: for each output whose destination the program wrote to as well: the path to which that version was moved when the
+            staged version replaced it.
     """
 
     __slots__ = ("extras", "kept", "outputs")
@@ -264,9 +265,9 @@ class _Places:
 class Stage(JointBlock):
     """Outputs that a program makes at staged paths, and that are published together at the end of the block.
 
-    Made by :func:`atomik.stage`; its ``with`` yields it. ``stage[key]`` is the path to tell the program. Without ``with``:
-    `open`, then `publish` or `discard`. One that is garbage-collected unfinished is discarded; in a forked child it does
-    nothing. It belongs to one thread at a time.
+    Made by :func:`atomik.stage`; its ``with`` yields it. ``stage[key]`` is the path to give to the program. Without ``with``,
+    call `open`, then `publish` or `discard`. A stage that is garbage-collected unfinished is discarded; in a forked child it
+    does nothing. It belongs to one thread at a time.
     """
 
     __slots__ = ("__weakref__", "_extras", "_options", "_outputs", "_places", "_report", "_strict")
@@ -328,8 +329,8 @@ class Stage(JointBlock):
     def staged(self, key: Any) -> Path:
         """The path at which the program is to make this output.
 
-        Its name is the destination's; outputs of one directory are in one directory, and one that lies in another is at the
-        same place in it. Nothing is there yet.
+        Its name is the destination's. Outputs of one directory are in one directory, and an output that lies in another one is
+        at the same place in it. Nothing is there yet.
 
         Raises:
             KeyError: there is no such output.
@@ -346,14 +347,14 @@ class Stage(JointBlock):
         return Path(self._outputs[key].destination)
 
     def old(self, key: Any) -> Path | None:
-        """The path of the version that is there now, which can be read until the new one takes its place; None if none is."""
+        """The path of the version that is there now, readable until the new one takes its place; None if there is none."""
         output = self._outputs[key]
         return Path(output.destination) if os.path.lexists(output.path) else None
 
     def copy_old(self, key: Any) -> Path:
         """Copy the version that is there now to the staged path, for a program that changes it; return the staged path.
 
-        If the program does not change the copy, it is not taken for its work: the old version stays.
+        If the program does not change the copy, the copy is not taken for its work: the old version stays.
 
         Raises:
             FileNotFoundError: there is no version yet.
@@ -376,7 +377,7 @@ class Stage(JointBlock):
 
     @property
     def report(self) -> StageReport:
-        """What the stage did; complete when it is at its end."""
+        """What the stage did; complete when the stage has ended."""
         return self._report
 
     # The life cycle.
@@ -662,43 +663,44 @@ def stage(
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
-    """Publish what somebody else's program makes: all of its outputs, or none, and nothing of its work is thrown away.
+    """Publish what somebody else's program makes: all of its outputs, or none. None of its work is thrown away.
 
     ::
 
         with atomik.stage({"bam": "out/a.bam", "parts": "out/parts/"}) as out:
             subprocess.run(["tool", "-o", out["bam"], "--parts", out["parts"]], check=True)
 
-    The program is told a staged path for each output. It has the destination's own name; outputs of one directory are in one
-    directory, and an output that lies in another is at the same place in it. At the end of the block all of them appear,
-    one after the other, microseconds apart; if the block raises, or one cannot be published, none does.
+    Give the program the staged path of each output. That path has the destination's own name. Outputs of one directory are in
+    one directory, and an output that lies in another one is at the same place in it. At the end of the block all of them
+    appear, one after the other, microseconds apart; if the block raises, or one cannot be published, none of them does.
 
     What the program makes *beside* its outputs (an index, a sidecar, a log in the same directory) belongs to its work, and is
-    published with them: see `extras`. A program that does not go by what it is told, and writes to the destination itself,
-    has not been atomic: what it wrote stays, and a warning in the log (logger ``atomik``) and ``stage.report`` say so. If
-    it made something at the staged path, too, that is published, and what it replaces is kept beside it. (A rival's
-    publication is told from that where the filesystem says when a file was made: then the last one wins.)
+    published with them: see `extras`. A program that ignores the staged path and writes to the destination itself is not
+    atomic: what it wrote stays, and a warning in the log (logger ``atomik``) and ``stage.report`` say so. If it made
+    something at the staged path, too, that is published, and what it replaces is kept beside it. (Where the filesystem says
+    when a file was made, a rival's publication can be told from such a write; then the last one wins.)
 
     Args:
-        outputs: the destinations, by keys of your choice or as a sequence. One that ends with a slash is to be a folder;
-            otherwise it is whatever the program makes: a file, a folder or a symbolic link.
+        outputs: the destinations, by keys of your choice or as a sequence. One that ends with a slash must be a folder; any
+            other is whatever the program makes: a file, a folder or a symbolic link.
         overwrite: replace what exists, a file by a file, a folder by a folder. True by default.
-        sync: as :func:`atomik.file`'s, for all outputs.
+        sync: as for :func:`atomik.file`, for all outputs.
         tmp_dir: a directory to stage in; beside each destination by default.
-        parents: make missing parent directories (and remove those made, if they are empty, on discard).
-        permissions: as :func:`atomik.path`'s, for all outputs, but not for what is made beside them.
-        backup: as :func:`atomik.path`'s, for a stage with one output.
-        follow_symlinks: as :func:`atomik.path`'s, for all outputs.
-        inherit: what replaces something takes over its mode, owner, group, ACL and other extended attributes, as with
-            :func:`atomik.path`. False: it is as the program made it, as if nothing had been there.
-        root: a directory. Outputs in it, at whatever depth, are staged in one folder, each at the same place in that as in
-            `root`, so that relative paths from one to another hold, also between directories; and a stage of a thousand directories
-            needs no descriptor for each. The staging folder is in `root` (or `tmp_dir`), where :func:`atomik.clean` finds it if
-            the process is killed. What lies elsewhere, or on another mount, is staged beside its destination.
-        extras: what becomes of what is made beside the outputs: ``"publish"``: it is published beside the destinations, and
-            replaces what a direct run would have replaced; ``"refuse"``: an error, and everything is kept; ``"discard"``: it
-            is dropped.
-        strict: a program that writes to a destination itself is an error: nothing is published, and everything is kept.
+        parents: make missing parent directories (on discard, those that were made are removed again if they are empty).
+        permissions: as for :func:`atomik.path`, for all outputs, but not for what is made beside them.
+        backup: as for :func:`atomik.path`, for a stage with one output.
+        follow_symlinks: as for :func:`atomik.path`, for all outputs.
+        inherit: a new version takes over the mode, owner, group, ACL and other extended attributes of the one that it replaces.
+            False: it stays as the program made it, as if nothing had been there.
+        root: a directory. Outputs that lie in it, at any depth, are staged in one folder, each at the place that it has in
+            `root`: relative paths from one to another hold between directories, too, and a thousand directories need no descriptor
+            each. That folder is in `root` (or in `tmp_dir`), and :func:`atomik.clean` finds it there if the process is killed. An
+            output that lies elsewhere, or on another mount, is staged beside its destination.
+        extras: what to do with what is made beside the outputs. ``"publish"``: publish it beside the destinations, where it
+            replaces what a direct run would have replaced; ``"refuse"``: raise an error and keep everything; ``"discard"``:
+            drop it.
+        strict: raise an error if the program writes to a destination itself; nothing is then published, and everything is
+            kept.
 
     Returns:
         a stage; its ``with`` yields it.
@@ -707,7 +709,7 @@ def stage(
         ValueError: an argument makes no sense; two outputs have one destination.
         TypeError: `outputs` is a single path.
 
-    Where a filesystem cannot exchange two names (NFS), outputs that exist are replaced one after the other, files each in one
+    Where a filesystem cannot exchange two names (NFS), outputs that exist are replaced one after the other, each file in one
     instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened.
     """
     options = Options(

@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 def symlink(
     target: StrPath, path: StrPath, *, overwrite: bool = False, sync: Sync | None = None, parents: bool = False
 ) -> None:
-    """Make a symbolic link, or have one point elsewhere, in one instant: at every moment the old link is there, or the new one.
+    """Make or replace a symbolic link in one instant: at every moment either the old link or the new one is there.
 
     ::
 
         atomik.symlink("releases/7", "current", overwrite=True)
 
-    ``ln -sfn`` and ``os.unlink`` with ``os.symlink`` remove the old link first, and a reader in between finds none.
+    ``ln -sfn``, and ``os.unlink`` with ``os.symlink``, remove the old link first, and a reader in between finds none.
 
     Args:
-        target: what the link says, as it is; a relative one is seen from the link's directory. It need not exist.
+        target: what the link points to, stored unchanged; a relative path is relative to the link's directory. It need not
+            exist.
         path: the link itself. Its directory must exist, unless `parents`.
-        overwrite: replace a link or a file that stands at `path`; the link itself, never what it points to. False by
-            default: of N rivals exactly one wins.
-        sync: as :func:`atomik.file`'s.
+        overwrite: replace a link or a file at `path`; of a link, the link itself, never what it points to. False by default:
+            of N rivals exactly one wins.
+        sync: as for :func:`atomik.file`.
         parents: make missing parent directories.
 
     Raises:

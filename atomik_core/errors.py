@@ -1,13 +1,13 @@
 """What Atomik raises. Each error is also the built-in one that a caller would expect.
 
     AtomikError
-    ├── FileAlreadyExistsError       (FileExistsError)    the destination exists, and overwrite=True was not said
+    ├── FileAlreadyExistsError       (FileExistsError)    the destination exists, and overwrite=True was not passed
     ├── InvalidCrossDeviceError      (OSError)            source and destination are on different filesystems
     ├── UnsupportedFilesystemError   (OSError)            this filesystem lacks a primitive that a promise needs
     ├── NothingStagedError           (FileNotFoundError)  the block ended without making anything to publish
-    ├── ExtrasError                  (OSError)            more was made than what is published, and was not to be
+    ├── ExtrasError                  (OSError)            a program made more than its output, and extras is "refuse"
     ├── DirectWriteError             (OSError)            a program wrote to a destination itself, past its staged path
-    ├── LeftoverError                (OSError)            it is gone from its name, but could not be removed as a whole
+    ├── LeftoverError                (OSError)            it is gone from its name, but could not be removed completely
     └── NotDurableError              (OSError)            published and visible, but not safe from a power cut yet
 
 They are constructed as :class:`OSError` is, ``(errno, message, destination)``, so that they pickle, compare and print
@@ -27,15 +27,15 @@ class AtomikError(Exception):
 
 
 class FileAlreadyExistsError(AtomikError, FileExistsError):
-    """Something stands at the destination, and it was not to be overwritten (or is no file or folder at all).
+    """Something is at the destination, and it may not be overwritten (or it is neither a file nor a folder).
 
     Also raised when a rival published there first, between the start of the block and its end: of N rivals
-    exactly one wins, and the others get this.
+    exactly one wins, and the others get this error.
     """
 
 
 class InvalidCrossDeviceError(AtomikError, OSError):
-    """A rename from one filesystem to another was asked for; the kernel has none (rename(2), EXDEV)."""
+    """The source and the destination are on different filesystems, between which the kernel cannot rename (EXDEV)."""
 
 
 class UnsupportedFilesystemError(AtomikError, OSError):
@@ -43,7 +43,7 @@ class UnsupportedFilesystemError(AtomikError, OSError):
 
 
 class NothingStagedError(AtomikError, FileNotFoundError):
-    """Nothing (or no file and no folder) was found at the staged path when the block ended."""
+    """Nothing was found at the staged path when the block ended, or nothing that can be published."""
 
 
 class ExtrasError(AtomikError, OSError):
@@ -55,7 +55,7 @@ class DirectWriteError(AtomikError, OSError):
 
 
 class LeftoverError(AtomikError, OSError):
-    """What was removed is gone from its name, but something of it could not be deleted. The message says where it stays."""
+    """What was removed is gone from its name, but part of it could not be deleted. The message says where that part is."""
 
 
 class NotDurableError(AtomikError, OSError):

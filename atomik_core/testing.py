@@ -1,8 +1,8 @@
-"""The seam through which each step of a publication can be watched, failed or died at.
+"""The seam at which a test can watch each step of a publication, make it fail, or kill the process.
 
-For tests of code that publishes (pytest-atomik's `atomic_tmp` is built on it). It costs one comparison when unused.
+It is for tests of code that publishes (pytest-atomik's `atomic_tmp` is built on it), and costs one comparison when unused.
 
-A step is reached when what it names has been done. An error that a watcher raises there counts as the failure of what
+A step is reached when what it names has been done. An error that a watcher raises there counts as a failure of what
 comes next:
 
 ==========  =====================================================  ==========================================
@@ -17,7 +17,7 @@ tidied      the old version and every staging name are gone        nothing: it i
 discarded   nothing was published, and nothing is left             nothing: it becomes a note of the error
 ==========  =====================================================  ==========================================
 
-Writing is no step, since it happens any number of times; `before_writes` is told of it.
+Writing is not a step, since it happens any number of times; use `before_writes` to watch it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ __all__ = ["Step", "Watcher", "before_writes", "plugins", "watchers", "watching"
 
 @contextlib.contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
-    """Call ``watcher(publication, step)`` at every step of every publication of this process, within the block.
+    """Within the block, call ``watcher(publication, step)`` at every step of every publication of this process.
 
-    What it raises is raised at that point of the publication.
+    If the watcher raises an exception, that is raised at that point of the publication.
     """
     watchers.append(watcher)
     try:
@@ -49,35 +49,35 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 @contextlib.contextmanager
 def plugins(*given: object) -> Iterator[None]:
-    """Let these, and none that is installed, be Atomik's plugins within the block: for a plugin's own tests.
+    """Within the block, use these plugins and none of the installed ones: for a plugin's own tests.
 
     Args:
         given: modules or objects with functions or methods that are marked with :func:`atomik.hookimpl`; the later ones are
-            called first, as with those that are installed. None at all: no plugin is called.
+            called first, as with installed plugins. If none is given, no plugin is called.
 
-    What is installed is not imported. The block holds for the whole process, not only for its own thread;
-    :func:`atomik.plugins` tells of these plugins, too.
+    Installed plugins are not imported. The block affects the whole process, not only its own thread, and
+    :func:`atomik.plugins` lists these plugins, too.
 
     Raises:
-        pluggy.PluginValidationError: one of them would never be called, or is not to be: a hook is unknown or unmarked, an
-            argument wrong.
+        pluggy.PluginValidationError: one of them would never be called, or must not be: a hook is unknown or unmarked, or an
+            argument is wrong.
     """
     with hooks.replaced(given):
         yield
 
 
 def before_writes(publication: Publication[Any], call: Callable[[], object]) -> bool:
-    """Have ``call()`` called before each write to the file that `publication` has opened; what it raises fails the write.
+    """Call ``call()`` before each write to the file that `publication` has opened; what it raises makes the write fail.
 
-    A write is what the file passes on to the kernel: usually several of the caller's, gathered in its buffer, the last of
-    them when the publication is sealed. What another process, or :func:`os.write`, writes is not seen.
+    A write is what the file passes on to the kernel: usually several of the caller's writes, gathered in its buffer. The last
+    one comes when the publication is sealed. What another process, or :func:`os.write`, writes is not seen.
 
     Args:
         publication: one that is open, such as a watcher gets with "opened".
-        call: the only one: it takes the place of the one before. It must not refer to `publication`, which could
-            otherwise not be collected.
+        call: the function; a publication has only one, and it takes the place of an earlier one. It must not refer to
+            `publication`, which otherwise could not be garbage-collected.
 
     Returns:
-        False if it has no file that is written through it: a folder, or a path.
+        False if the publication has no file to write to: it is a folder, or a path.
     """
     return publication._call_before_writes(call)

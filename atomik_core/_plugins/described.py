@@ -15,7 +15,7 @@ class Integration:
     Attributes:
         name: what it is called, such as ``"luigi"``.
         summary: one sentence: what it does.
-        requires: the host that it works with, as a requirement, such as ``"luigi>=3.5"``; empty if none.
+        requires: the host that it works with, as a requirement, such as ``"luigi>=3.5"``; empty if there is none.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Plugin(NamedTuple):
         status: ``"active"``; ``"disabled"`` by ATOMIK_DISABLE_PLUGINS; ``"broken"``: it cannot be loaded, and is not
             used; ``"shadowed"``: another distribution, earlier on `sys.path`, has a plugin of this name, which is used.
         distribution: the distribution that it is in.
-        version: that one's version.
+        version: the version of that distribution.
         hooks: the hooks that it implements, sorted; empty if it was not loaded.
         error: what is wrong with it, or why it is not used; None if it is active.
-        integration: how it describes itself; None if it does not.
+        integration: its description of itself; None if it has none.
     """
 
     name: str

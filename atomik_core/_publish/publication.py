@@ -30,10 +30,10 @@ else:
 
 
 class Publication(Block, Generic[H_co]):
-    """One file or folder on its way to its destination: there whole when the block ends, or not at all.
+    """One file or folder on its way to its destination: it is there, complete, when the block ends, or not at all.
 
     Made by :func:`atomik.file`, :func:`atomik.folder` and :func:`atomik.path`. Use it with ``with``, or call `open`,
-    then `publish` or `discard`. One that is garbage-collected unfinished is discarded; in a forked child it does
+    then `publish` or `discard`. A publication that is garbage-collected unfinished is discarded; in a forked child it does
     nothing. It belongs to one thread at a time.
     """
 
@@ -45,19 +45,19 @@ class Publication(Block, Generic[H_co]):
 
     @property
     def destination(self) -> Path:
-        """The path that is published to, as it was given."""
+        """The path to publish to, as it was given."""
         from pathlib import Path
 
         return Path(self._entry.destination.path)
 
     @property
     def kind(self) -> Kind | None:
-        """``"file"``, ``"folder"`` or ``"symlink"``; None for a path of which it is not known yet."""
+        """``"file"``, ``"folder"`` or ``"symlink"``; None for a path at which nothing is known to have been made yet."""
         return self._entry.kind
 
     @property
     def state(self) -> State:
-        """``"new"`` before `open`, then ``"open"``, in the end ``"published"`` or ``"discarded"``."""
+        """``"new"`` before `open`, then ``"open"``, and in the end ``"published"`` or ``"discarded"``."""
         return self._entry.state
 
     @property
@@ -76,7 +76,7 @@ class Publication(Block, Generic[H_co]):
         return Path(entry.staged_path)
 
     def open(self) -> H_co:
-        """Check everything that can be checked, stage, and return what is to be filled.
+        """Check everything that can be checked, stage, and return what to fill.
 
         Returns:
             the open file, or the path of the staged folder or file.
@@ -100,9 +100,9 @@ class Publication(Block, Generic[H_co]):
         return handle
 
     def publish(self) -> None:
-        """Make it visible at the destination, and durable as far as `sync` says. Repeated, it does nothing.
+        """Make it visible at the destination, and as durable as `sync` says. Repeated, it does nothing.
 
-        A member of a group is completed by this; the group publishes it.
+        For a member of a group, this only completes the member; the group publishes it.
 
         Raises:
             FileAlreadyExistsError: a rival was first; ours is discarded.
