@@ -1,17 +1,20 @@
-"""What `import atomik` costs a whole process, less the bare interpreter's, in proportion to `import tempfile`.
+"""What `import atomik`, and a first publication, cost a whole process, less the bare interpreter's: against `import tempfile`.
 
-    python benchmarks/import_cost.py [--rounds 200] [--at-most 0.3]
+    python benchmarks/import_cost.py [--rounds 200] [--at-most 0.3 1.2]
 
-Prints the ratio, and fails if it is more than `--at-most`. Processes are started with `-I -S` one after the other, in
-turns, so that whatever else the machine does hits all of them alike; what counts is the median.
+Prints both ratios, and fails if one is more than `--at-most`. Processes are started with `-I -S` one after the other, in
+turns, so that whatever else the machine does hits all of them alike; what counts is the median. The publication is a new
+file with `sync="off"`, so that it is Python that is measured, and not the disk.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,8 +25,10 @@ FIND = f"import sys; sys.path.append({str(ROOT)!r})"
 PROGRAMS = {
     "bare": FIND,
     "atomik": f"{FIND}; import atomik",
+    "publication": f"{FIND}; import atomik\nwith atomik.file('new', sync='off') as file: file.write('x')",
     "tempfile": f"{FIND}; import tempfile",
 }
+SHOWN = {"atomik": "import atomik", "publication": "and a first publication", "tempfile": "import tempfile"}
 
 
 def run(program: str) -> float:
@@ -41,11 +46,12 @@ def run(program: str) -> float:
 def measure(rounds: int) -> dict[str, float]:
     """Take turns; give the median seconds of each program."""
     taken: dict[str, list[float]] = {name: [] for name in PROGRAMS}
-    for program in PROGRAMS.values():
-        run(program)  # compiled and cached from here on
-    for _ in range(rounds):
+    for turn in range(rounds + 1):
         for name, program in PROGRAMS.items():
-            taken[name].append(run(program))
+            seconds = run(program)
+            if turn:  # compiled and cached from here on
+                taken[name].append(seconds)
+        os.unlink("new")
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
@@ -53,16 +59,22 @@ def main() -> int:
     """Print the account; 1 if it costs too much."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200, help="how often each is started (default: 200)")
-    parser.add_argument("--at-most", type=float, default=0.3, help="the ratio that is promised (default: 0.3)")
+    parser.add_argument(
+        "--at-most", type=float, nargs=2, default=(0.3, 1.2), help="the ratios that are promised (default: 0.3 1.2)"
+    )
     options = parser.parse_args()
-    median = measure(options.rounds)
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        median = measure(options.rounds)
     bare = median["bare"]
-    ratio = (median["atomik"] - bare) / (median["tempfile"] - bare)
-    print(f"the bare interpreter  {1e3 * bare:7.3f} ms")
-    for name in ("atomik", "tempfile"):
-        print(f"import {name:14} {1e3 * (median[name] - bare):7.3f} ms more")
-    print(f"ratio {ratio:.3f}, at most {options.at_most}: {'kept' if ratio <= options.at_most else 'BROKEN'}")
-    return 0 if ratio <= options.at_most else 1
+    print(f"{'the bare interpreter':24} {1e3 * bare:7.3f} ms")
+    for name, shown in SHOWN.items():
+        print(f"{shown:24} {1e3 * (median[name] - bare):7.3f} ms more")
+    kept = True
+    for name, at_most in zip(("atomik", "publication"), options.at_most, strict=True):
+        ratio = (median[name] - bare) / (median["tempfile"] - bare)
+        print(f"{SHOWN[name]}: ratio {ratio:.3f}, at most {at_most}: {'kept' if ratio <= at_most else 'BROKEN'}")
+        kept &= ratio <= at_most
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":
