@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 
 from .._os import paths
 
@@ -19,7 +18,8 @@ class Claims:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
-        self._above: Counter[str] = Counter()
+        #: How many of the paths lie in each folder.
+        self._above: dict[str, int] = {}
         self._folders: dict[str, str] = {}
         self._of: dict[Entry, list[str]] = {}
 
@@ -57,15 +57,16 @@ class Claims:
 
     def _take(self, path: str, given: str) -> None:
         above = tuple(paths.above(path))
-        if path in self._taken or self._above[path] > 0 or not self._taken.isdisjoint(above):
+        if path in self._taken or path in self._above or not self._taken.isdisjoint(above):
             self._free_discarded()
         if path in self._taken:
             raise claimed_twice(given)
-        if self._above[path] > 0 or not self._taken.isdisjoint(above):
+        if path in self._above or not self._taken.isdisjoint(above):
             msg = f"{given!r} and another member of the group lie one inside the other; make it part of that folder"
             raise ValueError(msg)
         self._taken.add(path)
-        self._above.update(above)
+        for folder in above:
+            self._above[folder] = self._above.get(folder, 0) + 1
 
     def _free_discarded(self) -> None:
         for entry in [each for each in self._of if each.state == "discarded"]:
@@ -74,7 +75,10 @@ class Claims:
 
     def _free(self, path: str) -> None:
         self._taken.remove(path)
-        self._above.subtract(paths.above(path))
+        for folder in paths.above(path):
+            self._above[folder] -= 1
+            if not self._above[folder]:
+                del self._above[folder]
 
 
 def claimed_twice(given: str) -> ValueError:

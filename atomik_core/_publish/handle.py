@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import errno
 import io
-import operator
 import os
-from functools import lru_cache, partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from functools import partial
+    from operator import index
     from typing import Any, Final
+
+    _lru_cache_wrapper: Any
+else:
+    # What functools and operator are made of: they themselves take longer to import than a publication. The first is the class
+    # of what functools.lru_cache returns; its arguments are the function, maxsize, typed and what `cache_info` calls.
+    from _functools import _lru_cache_wrapper, partial
+    from _operator import index
 
 #: What the text layer collects before it writes: more than its usual 8 KiB, which makes up for the counting of the writes.
 _TEXT_CHUNK: Final = 1 << 16
@@ -20,11 +27,6 @@ _KINDS: Final = frozenset("wxar")
 
 #: What is open, for a forked child to be kept from writing it twice.
 _open_handles: Final[set[Handle]] = set()
-
-
-#: The class of what `lru_cache` returns. Made directly, since lru_cache copies the function's name and docstring, too, which
-#: takes ten times as long; the arguments are the function, maxsize, typed and what `cache_info` calls.
-_Counted: Final[Any] = type(lru_cache(maxsize=0)(operator.index))
 
 
 def _misses(*info: int) -> int:
@@ -58,8 +60,8 @@ class _CountedWrites:
     __slots__ = ("_completed", "begin")
 
     def __init__(self, write: Callable[[Any], int]) -> None:
-        self._completed = _Counted(operator.index, 0, False, _misses)
-        self.begin = _Counted(partial(sum, (_Step(write), _Step(self._completed))), 0, False, _misses)
+        self._completed = _lru_cache_wrapper(index, 0, False, _misses)
+        self.begin = _lru_cache_wrapper(partial(sum, (_Step(write), _Step(self._completed))), 0, False, _misses)
 
     @property
     def have_failed(self) -> bool:
