@@ -97,7 +97,8 @@ def run(
     if stdout is not None:
         _require_file(stdout)
     with atomik.stage(destinations, **options) as stage:
-        paths = [os.path.abspath(stage[number]) for number in range(len(destinations))]
+        # As text: pathlib takes long to import.
+        paths = [os.path.abspath(stage._staged_path(number)) for number in range(len(destinations))]
         with ExitStack() as opened:
             descriptor = None if stdout is None else opened.enter_context(open(paths.pop(), "wb")).fileno()
             status = _start([program, *template.fill(paths)], paths, descriptor, destinations)
