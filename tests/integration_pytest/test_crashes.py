@@ -858,6 +858,25 @@ def publish(path):
         f.write("new")
 
 
+def test_an_address_is_read_as_the_call_reads_it(atomic_tmp):
+    """On aarch64 its highest byte may hold a mark; elsewhere such a call fails, as one does whose address leads nowhere."""
+    is_read = os.uname().machine == "aarch64"
+    libc = ctypes.CDLL(None)
+    name = ctypes.create_string_buffer(os.fsencode(atomic_tmp / "marked"))
+
+    def func():
+        (atomic_tmp / "before").touch()
+        libc.prctl(55, 1, 0, 0, 0)  # PR_SET_TAGGED_ADDR_CTRL
+        made = [libc.mkdir(ctypes.c_void_p(at), 0o700) for at in (ctypes.addressof(name) | 0xAA << 56, -1)]
+        assert made == [0 if is_read else -1, -1]
+
+    run = atomic_tmp.crashes(func)
+    seen = [sorted(os.listdir(atomic_tmp)) for _ in run]
+
+    assert seen == [[], ["before"], ["before", "marked"] if is_read else ["before"]]
+    assert run.notes == []
+
+
 def test_a_crash_is_a_named_tuple(atomic_tmp):
     """With the fields that are documented."""
     assert Crash._fields == ("step", "kind", "path", "line", "traceback", "lost")

@@ -19,6 +19,9 @@ TRACE_SIGNAL: Final = getattr(signal, "SIGRTMAX", 65) - 1
 
 _PAGE: Final = posix.sysconf("SC_PAGESIZE")
 _LONGEST_PATH: Final = 4096
+#: The bits of an address that say where. On aarch64 a process may keep a mark in those above, which its calls pass over
+#: (PR_SET_TAGGED_ADDR_CTRL), but /proc does not; elsewhere an address with some of them leads nowhere.
+_WHERE: Final = (1 << 56) - 1
 
 
 class Descriptor(NamedTuple):
@@ -44,7 +47,7 @@ def read_memory(pid: int, address: int, length: int) -> bytes:
     """Return a part of a process's memory."""
     fd = posix.open(f"/proc/{pid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        content = posix.pread(fd, length, address)
+        content = posix.pread(fd, length, address & _WHERE)
     finally:
         posix.close(fd)
     if len(content) < length:
@@ -58,7 +61,7 @@ def read_string(pid: int, address: int) -> bytes:
     text = b""
     try:
         while b"\0" not in text and len(text) < _LONGEST_PATH:
-            at = address + len(text)
+            at = (address & _WHERE) + len(text)
             chunk = posix.pread(fd, min(256, _PAGE - at % _PAGE), at)
             if not chunk:
                 raise OSError(errno.EFAULT, posix.strerror(errno.EFAULT))
