@@ -14,7 +14,7 @@ from support.watch import descriptors, litter
 
 pytest_plugins = ["support.filesystems"]
 
-#: The laboratory takes an hour; it runs if it is named: `tox run -e lab`.
+#: The laboratory takes an hour, and half of one more where aarch64 can be emulated; it runs if it is named: `tox run -e lab`.
 collect_ignore = ["lab"]
 
 

@@ -3,9 +3,9 @@
 They are written as any other, and each is collected and reported here. What runs them is a QEMU guest: one for each
 kernel, booted when its first test is due. There the same file is collected again, and its tests are run.
 
-A test that asks for `kernel` runs on every one of `KERNELS` (or on those that `@pytest.mark.kernels` names), one that
-asks for `user` as root and as an ordinary user (or as whom `@pytest.mark.users` names), one that asks for `place` in
-each of the places that `@pytest.mark.places` names.
+A test that asks for `kernel` runs on every one of `KERNELS` that is for x86-64 (or on those that `@pytest.mark.kernels`
+names), one that asks for `user` as root and as an ordinary user (or as whom `@pytest.mark.users` names), one that asks for
+`place` in each of the places that `@pytest.mark.places` names.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Final
 import pytest
 
 from lab.guest.places import Place, fresh
+from lab.image import AMD64, KERNELS
 from support.needs import need_root, need_tool
 
 _IN_GUEST: Final = os.environ.get("ATOMIK_IN_LAB") == "1"
@@ -43,9 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test each kernel, user and place that it is for."""
-    from lab.image import KERNELS
-
-    choices = (("kernel", "kernels", tuple(KERNELS)), ("user", "users", _USERS), ("place", "places", ()))
+    usual = tuple(name for name, (architecture, _) in KERNELS.items() if architecture == AMD64)
+    choices = (("kernel", "kernels", usual), ("user", "users", _USERS), ("place", "places", ()))
     for name, marker, default in choices:
         if name in metafunc.fixturenames:
             found = metafunc.definition.get_closest_marker(marker)
@@ -88,7 +88,8 @@ if not _IN_GUEST:
 
         def runtest(self) -> None:
             need_root()
-            need_tool("qemu-system-x86_64", "mmdebstrap")
+            architecture, _ = KERNELS[self.parameters["kernel"]]
+            need_tool(f"qemu-system-{architecture.qemu}", "mmdebstrap")
             report = self.config.stash[_LABORATORY].report_of(self)
             if report["outcome"] == "skipped":
                 pytest.skip(report["text"])
@@ -159,11 +160,12 @@ if not _IN_GUEST:
                 if (mine := [each for each in items if each.parameters["user"] == user])
             ]
             environment = {name: value for name, value in os.environ.items() if name == "ATOMIK_NO_SKIP"}
-            image = Image(self._folder)
+            kernel = first.parameters["kernel"]
+            image = Image(self._folder, KERNELS[kernel][0])
             self._guest = self._open.enter_context(
                 Guest(
                     image,
-                    image.kernel(first.parameters["kernel"]),
+                    image.kernel(kernel),
                     {"runs": runs, "environment": environment},
                     hosts=any(each.get_closest_marker("needs_hosts") for each in items),
                 )
@@ -189,7 +191,9 @@ if not _IN_GUEST:
         here = Path(__file__).parent
         mine = [item for item in items if isinstance(item, pytest.Function) and here in item.path.parents]
         remote = [_Remote.from_parent(item.parent, name=item.name, original=item) for item in mine]
-        remote.sort(key=lambda item: (item.parameters["kernel"] != "6.1", _USERS.index(item.parameters["user"])))
+        remote.sort(
+            key=lambda item: ([*KERNELS].index(item.parameters["kernel"]), _USERS.index(item.parameters["user"]))
+        )
         items[:] = [item for item in items if item not in mine] + remote
         # tox keeps what is in its work directory; without tox, the cache of pytest is the place for it.
         folder = os.environ.get("ATOMIK_LAB_IMAGE") or config.cache.mkdir("atomik-lab")  # type: ignore[union-attr]

@@ -21,8 +21,32 @@ from support.needs import need_root, need_tool, require
 #: What the guest runs. Its kernel is 6.1, and its Python 3.11, the oldest that Atomik supports.
 SUITE: Final = "bookworm"
 
-#: The kernels that tests name, and the suite that has each: the guest's own, and Debian's newest.
-KERNELS: Final = {"6.1": SUITE, "newest": "sid"}
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of machine that a guest is.
+
+    Attributes:
+        debian: what Debian calls it.
+        sources: what the kernel's sources call it.
+        qemu: what QEMU calls it.
+    """
+
+    debian: str
+    sources: str
+    qemu: str
+
+
+AMD64: Final = Architecture("amd64", "x86", "x86_64")
+ARM64: Final = Architecture("arm64", "arm64", "aarch64")
+
+#: The kernels that tests name, what they run on, and the suite that has each: the guest's own, and Debian's newest.
+KERNELS: Final = {
+    "6.1": (AMD64, SUITE),
+    "newest": (AMD64, "sid"),
+    "arm64-6.1": (ARM64, SUITE),
+    "arm64-newest": (ARM64, "sid"),
+}
 
 _PACKAGES: Final = (
     *("acl", "attr", "btrfs-progs", "cifs-utils", "e2fsprogs", "f2fs-tools", "iproute2", "kmod", "mount", "nfs-common"),
@@ -33,7 +57,7 @@ _HOSTS: Final = ("luigi", "snakemake")
 
 #: What is taken of a kernel's modules: filesystems, and what they and the network stand on.
 _MODULES: Final = (
-    *("arch/x86/crypto", "crypto", "drivers/block", "drivers/md", "drivers/net/net_failover.ko", "drivers/net/veth.ko"),
+    *("arch/{}/crypto", "crypto", "drivers/block", "drivers/md", "drivers/net/net_failover.ko", "drivers/net/veth.ko"),
     *("drivers/net/virtio_net.ko", "drivers/virtio", "fs", "lib", "net"),
 )
 #: What has to be loaded before the root can be mounted.
@@ -69,8 +93,9 @@ echo o >/proc/sysrq-trigger; sleep 60
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel of Debian's: its release, as `uname -r` says it, and what QEMU is given of it."""
+    """A kernel of Debian's: its release, as `uname -r` says it, what runs it, and what QEMU is given of it."""
 
+    architecture: Architecture
     release: str
     image: Path
     initrd: Path
@@ -78,29 +103,38 @@ class Kernel:
 
 
 class Image:
-    """What a guest is booted from, kept in FOLDER."""
+    """What guests of an ARCHITECTURE are booted from, kept in FOLDER."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, architecture: Architecture) -> None:
         need_root()
-        need_tool("apt-get", "busybox", "chroot", "cpio", "depmod", "dpkg-deb", "gzip", "mke2fs", "mmdebstrap", "unxz")
-        require(b"/ld-linux" not in _busybox().read_bytes(), "needs Debian's busybox-static, which needs no libraries")
+        need_tool("apt-get", "chroot", "cpio", "depmod", "dpkg", "dpkg-deb", "gzip", "mke2fs", "mmdebstrap", "unxz")
+        if architecture.debian != _run("dpkg", "--print-architecture").strip():
+            # The root's own programs set its packages up.
+            runs = Path("/proc/sys/fs/binfmt_misc", f"qemu-{architecture.qemu}").exists()
+            require(runs, f"needs qemu-user-static and binfmt-support, to run programs of {architecture.debian} here")
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder.resolve()
+        self._architecture = architecture
 
     @functools.cached_property
     def root(self) -> Path:
         """The disk that the guest runs from."""
-        return self._kept("root", _build_root) / "disk"
+        return self._root() / "disk"
 
     @functools.cached_property
     def hosts(self) -> Path:
         """The disk with Luigi and Snakemake, for the guest's Python."""
-        return self._kept("hosts", lambda folder: _build_hosts(folder, self._kept("root", _build_root))) / "disk"
+        name = f"hosts-{self._architecture.debian}"
+        return self._kept(name, lambda folder: _build_hosts(folder, self._root())) / "disk"
 
     def kernel(self, name: str) -> Kernel:
         """The kernel of this NAME, a key of `KERNELS`."""
-        folder = self._kept(f"kernel-{name}", lambda folder: _build_kernel(folder, KERNELS[name]))
-        return Kernel((folder / "release").read_text(), folder / "image", folder / "initrd", folder / "modules")
+        folder = self._kept(f"kernel-{name}", lambda folder: _build_kernel(folder, *KERNELS[name]))
+        release = (folder / "release").read_text()
+        return Kernel(self._architecture, release, folder / "image", folder / "initrd", folder / "modules")
+
+    def _root(self) -> Path:
+        return self._kept(f"root-{self._architecture.debian}", lambda folder: _build_root(folder, self._architecture))
 
     def _kept(self, name: str, build: Callable[[Path], None]) -> Path:
         """The folder that BUILD has filled, now or earlier from the same recipe; a build that fails leaves nothing."""
@@ -118,12 +152,13 @@ class Image:
         return kept
 
 
-def _build_root(folder: Path) -> None:
+def _build_root(folder: Path, architecture: Architecture) -> None:
     tree = folder / "tree"
     _run(
         *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(_PACKAGES)}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")),
-        *("--dpkgopt=force-unsafe-io", "--aptopt=Acquire::Check-Valid-Until false", SUITE, tree),
+        *("--dpkgopt=force-unsafe-io", "--aptopt=Acquire::Check-Valid-Until false"),
+        *(f"--architectures={architecture.debian}", SUITE, tree),
     )
     _pip(tree, "/usr/local/lib/python3.11/dist-packages", *_TESTING)
     for user in ("user", "other"):
@@ -158,25 +193,26 @@ def _pip(tree: Path, target: str, *packages: str) -> None:
     )
 
 
-def _build_kernel(folder: Path, suite: str) -> None:
+def _build_kernel(folder: Path, architecture: Architecture, suite: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         unpacked = Path(scratch, "unpacked")
-        for package in _download(Path(scratch), suite):
+        for package in _download(Path(scratch), architecture, suite):
             _run("dpkg-deb", "--extract", package, unpacked)
         (image,) = unpacked.glob("**/vmlinuz*")
         (modules,) = unpacked.glob("**/lib/modules/*")
         release = modules.name
         chosen = Path(scratch, "modules", "lib", "modules", release)
-        _choose_modules(modules, chosen)
+        _choose_modules(modules, chosen, architecture)
         _run("depmod", "-b", Path(scratch, "modules"), release)
-        _build_initrd(chosen, Path(scratch, "initrd"), folder / "initrd")
+        (busybox,) = unpacked.glob("**/bin/busybox")
+        _build_initrd(chosen, busybox, Path(scratch, "initrd"), folder / "initrd")
         _disk(chosen.parent, folder / "modules", 200)
         shutil.copy(image, folder / "image")
         (folder / "release").write_text(release)
 
 
-def _download(folder: Path, suite: str) -> list[Path]:
-    """Download the kernel that SUITE has now, without a trace in this machine's own apt."""
+def _download(folder: Path, architecture: Architecture, suite: str) -> list[Path]:
+    """Download the kernel that SUITE has now, and a busybox, without a trace in this machine's own apt."""
     listed = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian")
     if not listed:
         msg = "apt knows no Debian mirror; run apt-get update first"
@@ -190,14 +226,15 @@ def _download(folder: Path, suite: str) -> list[Path]:
     options = [
         *(f"-oDir::State={state}", f"-oDir::State::status={state / 'status'}", f"-oDir::Cache={state}"),
         *(f"-oDir::Etc::sourcelist={sources}", "-oDir::Etc::sourceparts=-", "-oAcquire::Languages=none"),
-        *("-oAPT::Sandbox::User=root", "-oAcquire::Check-Valid-Until=false", "-oAPT::Architecture=amd64"),
+        *("-oAPT::Sandbox::User=root", "-oAcquire::Check-Valid-Until=false"),
+        *(f"-oAPT::Architecture={architecture.debian}", f"-oAPT::Architectures={architecture.debian}"),
     ]
     _run("apt-get", *options, "--quiet", "update")
-    (image,) = _depends(options, "linux-image-amd64", "linux-image-")
+    (image,) = _depends(options, f"linux-image-{architecture.debian}", "linux-image-")
     # Until 2026 one package, since then one with the kernel and one with the modules.
     packages = _depends(options, image, "linux-(binary|modules)-") or [image]
-    _run("apt-get", *options, "--quiet", "download", *packages, cwd=folder)
-    return sorted(folder.glob("linux-*.deb"))
+    _run("apt-get", *options, "--quiet", "download", *packages, "busybox-static", cwd=folder)
+    return sorted(folder.glob("*.deb"))
 
 
 def _depends(options: list[str], package: str, pattern: str) -> list[str]:
@@ -205,12 +242,8 @@ def _depends(options: list[str], package: str, pattern: str) -> list[str]:
     return [name for name in re.findall(r"Depends: (\S+)", listed) if re.match(rf"{pattern}\d", name)]
 
 
-def _busybox() -> Path:
-    return Path(shutil.which("busybox") or "busybox")
-
-
-def _choose_modules(modules: Path, chosen: Path) -> None:
-    for part in _MODULES:
+def _choose_modules(modules: Path, chosen: Path, architecture: Architecture) -> None:
+    for part in (each.format(architecture.sources) for each in _MODULES):
         for source in (modules / "kernel" / part, modules / "kernel" / f"{part}.xz"):
             target = chosen / "kernel" / source.relative_to(modules / "kernel")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -225,10 +258,10 @@ def _choose_modules(modules: Path, chosen: Path) -> None:
         _run("unxz", *packed)
 
 
-def _build_initrd(modules: Path, tree: Path, initrd: Path) -> None:
+def _build_initrd(modules: Path, busybox: Path, tree: Path, initrd: Path) -> None:
     for name in ("bin", "modules", "proc", "dev", "root"):
         (tree / name).mkdir(parents=True)
-    shutil.copy(_busybox(), tree / "bin" / "busybox")
+    shutil.copy(busybox, tree / "bin" / "busybox")
     needed: dict[str, None] = {}
     base = modules.parents[2]
     for module in _TO_BOOT:

@@ -7,11 +7,14 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from lab.image import Image, Kernel
+from atomik_core._version import __version__
+from lab.image import AMD64, ARM64, Architecture, Image, Kernel
 from support.needs import need_tool
 
 _CHECKOUT: Final = Path(__file__).parents[2]
@@ -21,11 +24,38 @@ _PARTS: Final = ("atomik", "atomik_core", "integrations", "tests", "examples", "
 #: Emulated in software. KVM would be faster, but a machine that is itself a guest may have a /dev/kvm on which no
 #: kernel gets to its first line, and there is no way to know but to wait.
 _QEMU: Final = (
-    *("qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", "2", "-m", "1536"),
+    *("-accel", "tcg,thread=multi,tb-size=256", "-smp", "2", "-m", "1536"),
     *("-nodefaults", "-nographic", "-no-reboot"),
 )
-# no_timer_check: a busy host answers too late for the kernel's test of its timer, which then panics.
-_COMMAND_LINE: Final = "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check net.ifnames=0"
+# What the kernel does not know of its command line, REPORTS, is in the environment of the first process.
+_COMMAND_LINE: Final = "console={} REPORTS=/dev/{} quiet loglevel=1 panic=-1 net.ifnames=0"
+
+
+@dataclass(frozen=True)
+class _Board:
+    """What QEMU emulates.
+
+    Attributes:
+        options: which machine, and which processor.
+        reports: the options for a second serial port, into a file.
+        command_line: for the kernel, which calls the two ports something else on each machine.
+    """
+
+    options: tuple[str, ...]
+    reports: tuple[str, ...]
+    command_line: str
+
+
+_BOARDS: Final[Mapping[Architecture, _Board]] = {
+    # no_timer_check: a busy host answers too late for the kernel's test of its timer, which then panics.
+    AMD64: _Board(("-cpu", "max"), ("-serial", "file:{}"), f"{_COMMAND_LINE.format('ttyS0', 'ttyS1')} no_timer_check"),
+    # pauth-impdef: pointers are signed, but with a hash that software is quick at.
+    ARM64: _Board(
+        ("-M", "virt", "-cpu", "max,pauth-impdef=on"),
+        ("-chardev", "file,id=reports,path={}", "-device", "pci-serial,chardev=reports"),
+        _COMMAND_LINE.format("ttyAMA0", "ttyS0"),
+    ),
+}
 
 
 class Guest:
@@ -35,10 +65,11 @@ class Guest:
     """
 
     def __init__(self, image: Image, kernel: Kernel, work: object, *, hosts: bool) -> None:
-        need_tool("qemu-system-x86_64")
+        program, board = f"qemu-system-{kernel.architecture.qemu}", _BOARDS[kernel.architecture]
+        need_tool(program)
         self._scratch = tempfile.TemporaryDirectory(prefix="atomik-lab-")
         folder = Path(self._scratch.name)
-        _pack(folder / "work.tar", {"work.json": json.dumps(work).encode()})
+        _pack(folder / "work.tar", {"work.json": json.dumps(work).encode(), **_installed()})
         self._console, self._reports = folder / "console", folder / "reports"
         self._read = 0
         disks = [(image.root, "snapshot=on"), (kernel.modules, "readonly=on"), (folder / "work.tar", "readonly=on")]
@@ -46,9 +77,9 @@ class Guest:
             disks.append((image.hosts, "readonly=on"))
         self._qemu = subprocess.Popen(
             [
-                *_QEMU,
-                *("-kernel", kernel.image, "-initrd", kernel.initrd, "-append", _COMMAND_LINE),
-                *("-serial", f"file:{self._console}", "-serial", f"file:{self._reports}"),
+                *(program, *board.options, *_QEMU),
+                *("-kernel", kernel.image, "-initrd", kernel.initrd, "-append", board.command_line),
+                *("-serial", f"file:{self._console}", *(part.format(self._reports) for part in board.reports)),
                 *(part for disk, how in disks for part in ("-drive", f"file={disk},if=virtio,format=raw,{how}")),
             ],
             stdin=subprocess.DEVNULL,
@@ -118,6 +149,18 @@ def _pack(tar: Path, more: Mapping[str, bytes]) -> None:
                 file.write(content)
                 file.seek(0)
                 packed.addfile(entry, file)
+
+
+def _installed() -> dict[str, bytes]:
+    """What makes pytest-atomik an installed distribution: pytest and Atomik find it by that, here and in what tests start."""
+    project = tomllib.loads((_CHECKOUT / "integrations" / "pytest" / "pyproject.toml").read_text())["project"]
+    points = (
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in members.items())
+        for group, members in project["entry-points"].items()
+    )
+    folder = f"pytest_atomik-{__version__}.dist-info"
+    about = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {__version__}\n"
+    return {f"{folder}/METADATA": about.encode(), f"{folder}/entry_points.txt": "\n".join(points).encode()}
 
 
 def _is_source(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
