@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from atomik_core._os.calls import KERNEL
 from support.images import mount_image, new_folder, new_image, serve, serve_exfat
 from support.namespace import command, lasting, mount_of, unmount_passing
 from support.needs import need_kernel
@@ -35,6 +36,9 @@ class Kind:
     posix: bool = True
 
 
+#: A footnote of the documentation's table of filesystems.
+_OVERLAY_HAS_UNNAMED = KERNEL >= (6, 2)
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -43,9 +47,9 @@ KINDS = {
         Kind("btrfs", "btrfs"),
         Kind("tmpfs", "tmpfs"),
         # A folder that is only in the upper layer, one of the lower layer, and one of it that has been copied up.
-        Kind("overlay", "overlay"),
-        Kind("overlay-lower", "overlay"),
-        Kind("overlay-copied-up", "overlay"),
+        Kind("overlay", "overlay", unnamed=_OVERLAY_HAS_UNNAMED),
+        Kind("overlay-lower", "overlay", unnamed=_OVERLAY_HAS_UNNAMED),
+        Kind("overlay-copied-up", "overlay", unnamed=_OVERLAY_HAS_UNNAMED),
         # A bind mount: st_dev is that of "ext4", yet a rename to there gives EXDEV.
         Kind("bind", "ext4"),
         # An xfs folder with a project: st_dev is that of "xfs", yet a rename into it gives EXDEV.
