@@ -493,7 +493,7 @@ def test_the_next_state_is_right_whatever_the_loop_does_to_this_one(atomic_tmp):
     undisturbed = [look(atomic_tmp) for _ in atomic_tmp.crashes(lambda: names(atomic_tmp.path))]
 
     def disturb(number):
-        match number % 6:
+        match number % 7:
             case 0:
                 shutil.rmtree(atomic_tmp)
             case 1:
@@ -513,8 +513,11 @@ def test_the_next_state_is_right_whatever_the_loop_does_to_this_one(atomic_tmp):
             case 5:
                 shutil.rmtree(atomic_tmp)
                 Path(atomic_tmp).write_text("a file")
+            case 6:
+                (atomic_tmp / "new").write_text("one of two links")
+                (atomic_tmp / "new").rename(atomic_tmp / "second name")
 
-    for shift in range(6):
+    for shift in range(7):
         seen = []
         for number, _ in enumerate(atomic_tmp.crashes(lambda: names(atomic_tmp.path))):
             seen.append(look(atomic_tmp))

@@ -276,7 +276,9 @@ class Stage:
             posix.mkdir(self._top, 0o700)
             self._attributes[self._root] = None
             self._touched.add(self._root)
-        verified: set[Inode] = set()
+        #: A path of each that is where it should be, and the names that have to be made.
+        right: dict[Inode, str] = {}
+        missing: list[tuple[str, Inode]] = []
         folders = [(self._top, self._root)]
         for path, folder in folders:
             expected = self._children.get(folder, {})
@@ -287,21 +289,27 @@ class Stage:
             for name, inode in expected.items():
                 below = f"{path}/{name}"
                 found = there.get(name)
-                if found is None or not self._is_it(inode, found, below):
+                if found is not None and self._is_it(inode, found, below):
+                    right[inode] = below
+                else:
                     self._touched |= {inode, folder}
                     if found is not None:
                         remove(below)
-                    if inode in verified:
-                        place = next(f"{self.where(f)}/{n}" for f, n in self._places[inode] if (f, n) != (folder, name))
-                        posix.link(place, below, follow_symlinks=False)
-                    else:
+                    if inode.is_folder:
                         self._make(inode, below)
-                verified.add(inode)
+                    else:
+                        missing.append((below, inode))  # perhaps it has another name, which comes later
                 if inode.is_folder:
                     folders.append((below, inode))
             if self._stamps.get(folder) != _stamp(posix.lstat(path)):
                 self._attributes[folder] = None
                 self._touched.add(folder)
+        for path, inode in missing:
+            if inode in right:
+                posix.link(right[inode], path, follow_symlinks=False)
+            else:
+                self._make(inode, path)
+                right[inode] = path
 
     def _entries(self, path: str, folder: Inode) -> dict[str, posix.stat_result]:
         try:
