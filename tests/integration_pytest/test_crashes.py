@@ -74,6 +74,13 @@ def appends(top):
         for word in ("a", "b"):
             f.write(word)
             f.flush()
+    # Wherever the descriptor stands, and whatever offset is given.
+    with (top / "old").open("r+b", buffering=0) as f:
+        os.pwritev(f.fileno(), [b"c"], 0, os.RWF_APPEND)
+    fd = os.open(top / "old", os.O_WRONLY | os.O_APPEND)
+    os.write(fd, b"d")
+    os.pwrite(fd, b"e", 0)
+    os.close(fd)
 
 
 def in_the_middle(top):
@@ -269,7 +276,7 @@ def publishes(top):
 
 
 FUNCTIONS = {
-    in_place: 3, appends: 3, in_the_middle: 8, replaces: 4, names: 9, exchanges: 2, attributes: 6, through_a_link: 6,
+    in_place: 3, appends: 6, in_the_middle: 8, replaces: 4, names: 9, exchanges: 2, attributes: 6, through_a_link: 6,
     relative: 5, by_descriptor: 5, unnamed: 6, copies: 9, moves_in: 2, moves_out: 3, threads: 12, shell: 6, workers: 5,
     database: 10, archive: 3, a_thread_that_is_not_joined: 3, at_exit: 3, sys_exit: 3, logs: 5, closed_folder: 5, publishes: 10,
 }  # fmt: skip
@@ -449,12 +456,16 @@ def test_forked_workers_die_with_the_function(atomic_tmp):
 
 @pytest.mark.system
 @pytest.mark.parametrize("detached", [False, True])
-def test_processes_that_it_has_started_die_with_it(atomic_tmp, detached):
-    """They could otherwise go on writing into a directory that is put back; also those in a session of their own."""
+@pytest.mark.parametrize("orphaned", [False, True])
+def test_processes_that_it_has_started_die_with_it(atomic_tmp, detached, orphaned):
+    """They could otherwise go on writing into a directory that is put back; also daemons: in a session of their own, and orphans."""
 
     def func():
-        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=detached)
-        (atomic_tmp / "pid").write_text(str(process.pid))
+        command = "sleep 600 > /dev/null 2>&1 & echo $!" if orphaned else "echo $$; exec sleep 600"
+        process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True, start_new_session=detached)
+        (atomic_tmp / "pid").write_text(process.stdout.readline().strip())
+        if orphaned:
+            process.wait()
 
     pids = [(atomic_tmp / "pid").read_text() for crash in atomic_tmp.crashes(func) if crash.step == "the end"]
     deadline = time.monotonic() + 60

@@ -37,9 +37,9 @@ def in_place(top):
     yield
 
 
-def replaced(top):
+def replaced(top, text=NEW):
     """Write a temporary file and rename it, without any sync."""
-    (top / "tmp").write_text(NEW)
+    (top / "tmp").write_text(text)
     yield
     os.replace(top / "tmp", top / "a")
     yield
@@ -64,6 +64,17 @@ def replaced_file_synced(top):
 def replaced_all_synced(top):
     """Do it right."""
     yield from replaced_file_synced(top)
+    _fsync(top)
+    yield
+
+
+def replaced_twice(top):
+    """Replace it twice, and only then sync the second one, and the directory."""
+    deque(replaced(top, "the first"), maxlen=0)
+    deque(replaced(top), maxlen=0)
+    yield
+    _fsync(top / "a")
+    yield
     _fsync(top)
     yield
 
@@ -130,8 +141,8 @@ def everything_synced(top):
 
 
 FUNCTIONS = [
-    in_place, replaced, replaced_directory_synced, replaced_file_synced, replaced_all_synced, made_directory_synced,
-    removed_then_renamed, beside_a_synced_one, linked, appended, everything_synced,
+    in_place, replaced, replaced_directory_synced, replaced_file_synced, replaced_all_synced, replaced_twice,
+    made_directory_synced, removed_then_renamed, beside_a_synced_one, linked, appended, everything_synced,
 ]  # fmt: skip
 
 
@@ -257,6 +268,12 @@ def test_what_was_synced_is_there_after_each_cut(atomic_tmp):
     assert states_at_the_end(atomic_tmp, replaced_all_synced, 3) == {"kill": {"a": NEW.encode()}}
 
 
+def test_a_name_that_is_durable_does_not_go_back_to_an_earlier_meaning(atomic_tmp):
+    """The sync of the file that took the name last covers those that had it before; the directory's adds nothing to that."""
+    assert states_at_the_end(atomic_tmp, replaced_twice, 2) == {"kill": {"a": NEW.encode()}}
+    assert states_at_the_end(atomic_tmp, replaced_twice, 3) == {"kill": {"a": NEW.encode()}}
+
+
 def test_cuts_come_at_each_step_and_after_the_kills(atomic_tmp):
     """First every kill, in order, then every cut that loses contents, then every cut that loses names."""
     (atomic_tmp / "a").write_text(OLD)
@@ -319,6 +336,24 @@ def test_what_was_synced_elsewhere_is_durable_when_it_is_moved_in(atomic_tmp, tm
             if crash.step == "the end"
         ]
         assert found == [{"x": NEW.encode()}, *([] if synced else [{"x": b""}])]
+
+
+def test_what_was_written_elsewhere_after_its_sync_is_not_durable_when_it_is_moved_in(atomic_tmp, tmp_path_factory):
+    """A sync covers what is there at that moment, not what comes later."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+
+    def func():
+        with (elsewhere / "x").open("w") as f:
+            f.write(OLD)
+            f.flush()
+            os.fsync(f.fileno())
+            f.write(NEW)
+        os.rename(elsewhere / "x", atomic_tmp / "x")
+        _fsync(atomic_tmp)
+
+    found = [look(atomic_tmp) for crash in atomic_tmp.crashes(func, power_cuts=True) if crash.step == "the end"]
+
+    assert found == [{"x": (OLD + NEW).encode()}, {"x": b""}]
 
 
 def test_publications_survive_each_cut(atomic_tmp):
