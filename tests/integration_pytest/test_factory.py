@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 import atomik
+from pytest_atomik._build_lock import BuildLock, wait
 from support.pytest_runs import Project, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -262,6 +266,39 @@ def test_builders_that_wait_for_each_other_in_a_circle_fail_and_say_so(project):
     assert run.outcomes() == {"failed": 2}, run.out
     assert "builders wait for each other in a circle: 'a' in gw" in run.out or "circle: 'b' in gw" in run.out
     assert "let one of them build what both need" in run.out
+
+
+WAITS = """
+import sys
+from pathlib import Path
+from pytest_atomik._build_lock import BuildLock, wait
+
+ours, theirs = map(BuildLock, map(Path, sys.argv[1:]))
+assert ours.try_exclusive("gw1", "ours")
+wait(lambda: None if theirs.try_exclusive("gw1", "theirs") else theirs.path, print)
+"""
+
+
+def test_a_builder_that_was_killed_while_it_waited_is_in_no_circle(tmp_path):
+    """Who has its lock now has not yet written over what it said of itself."""
+    mine, its = BuildLock(tmp_path / "mine"), BuildLock(tmp_path / "its")
+    assert mine.try_exclusive("gw0", "mine")
+    with subprocess.Popen([sys.executable, "-c", WAITS, its.path, mine.path], stdout=subprocess.DEVNULL) as killed:
+        wait_until(lambda: its.path.exists() and str(mine.path) in its.path.read_text(), "the wait")
+        killed.kill()
+    with its.path.open() as successor:
+        fcntl.flock(successor, fcntl.LOCK_EX)
+        tries = iter(range(3))
+
+        def attempt():
+            if next(tries) == 2:
+                fcntl.flock(successor, fcntl.LOCK_UN)
+            return None if its.try_exclusive("gw0", "its") else its.path
+
+        wait(attempt, lambda _: None)
+
+    its.release()
+    mine.release()
 
 
 def test_a_builder_that_asks_for_what_it_builds_fails_and_says_so(project):

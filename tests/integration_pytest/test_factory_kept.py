@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
 import pytest
 
+from pytest_atomik._build_lock import BuildLock
 from support.pytest_runs import Project, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -181,6 +183,33 @@ def test_nothing_is_removed_while_another_run_reads_it(project):
     assert len(kept(project)) == 2
     (project.path / "enough").touch()
     wait_until(lambda: built_by(project) == 0 and len(kept(project)) == 1, "the removal")
+
+
+def test_a_lock_whose_file_was_removed_and_made_again_is_not_held(tmp_path):
+    """Who has opened the old one would build beside who has the new one."""
+    lock, other = BuildLock(tmp_path / "x.lock"), BuildLock(tmp_path / "x.lock")
+    assert lock.try_exclusive("one", "x")
+    lock.path.unlink()
+    assert other.try_exclusive("another", "x")
+
+    assert not lock.share()
+
+    assert not lock.try_exclusive("one", "x")
+    other.release()
+
+
+def test_no_power_cut_leaves_a_part_of_what_the_next_run_uses(project, atomic_tmp, tmp_path_factory):
+    """Of a whole run of pytest: what is there under its name is complete, contents too."""
+    project.write("test_it.py", TEST)
+    options = ("-k", "0", f"--basetemp={tmp_path_factory.mktemp('base') / 'base'}")
+    seen = set()
+    for _ in atomic_tmp.crashes(lambda: project.run(*options), power_cuts=True, timeout=240):
+        builds = [path for path in (atomic_tmp / ".pytest_cache/atomik/data").glob("*") if path.is_dir()]
+        for build in (path for path in builds if not path.name.startswith(".")):
+            assert (build / "data" / "x").read_text() == "x"
+            assert json.loads((build / ".build.json").read_text())[0] == "folder"
+        seen.add(len(builds))
+    assert 1 in seen
 
 
 def test_cache_clear_clears(project):
