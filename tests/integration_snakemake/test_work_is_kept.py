@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from integration_snakemake.workflows import NEWEST, OLDEST
+from support.needs import need_root
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -124,6 +125,41 @@ def test_work_at_the_final_path_is_an_error_where_that_is_asked_for(workflow):
     kept = re.search(r"What rule twice has made is kept in (\S+) ", out)
     assert kept is not None, out
     assert (Path(workflow.path, kept[1]) / "twice").read_text().startswith(".snakemake/atomik/")
+
+
+@pytest.mark.leaves_litter
+def test_what_cannot_be_published_is_kept_and_so_is_what_could(workflow, mounts):
+    """A full disk, or a directory that is gone by then: every output of the job is where the message says."""
+    need_root()
+    full = mounts.small()
+    workflow.write(f"""
+        from snakemake_atomik import atomic
+
+        rule full:
+            output: atomic("{full}/a"), atomic(directory("{full}/b")), atomic("{full}/c"), atomic("d")
+            shell: "echo a > {{output[0]}}; mkdir {{output[1]}}; echo b > {{output[1]}}/b; head -c 16M /dev/zero > {{output[2]}}; "
+                   "echo d > {{output[3]}}"
+
+        rule gone:
+            output: atomic("here/a"), atomic("gone/b")
+            shell: "echo a > {{output[0]}}; echo b > {{output[1]}}; rmdir gone"
+    """)
+    kept = _kept(workflow.run("full", fails=True, ATOMIK_SNAKEMAKE_TMP_DIR=str(workflow / "scratch")).out)
+    outside = kept / f".outside{full}"
+    assert ["a\n", "b\n", "d\n"] == [path.read_text() for path in (outside / "a", outside / "b/b", kept / "d")]
+    assert [16 << 20] == [path.stat().st_size for path in kept.rglob("c")]
+    assert [] == os.listdir(full)
+
+    kept = _kept(workflow.run("gone", fails=True).out)
+    assert ["a\n", "b\n"] == [(kept / name).read_text() for name in ("here/a", "gone/b")]
+    assert not (workflow / "here/a").exists()
+
+
+def _kept(out):
+    """Where the message says that everything is kept."""
+    found = re.search(r"has made is kept in (\S+) \(its outputs could not be published\)", out)
+    assert found is not None, out
+    return Path(found[1])
 
 
 def test_links_are_looked_at_from_their_destinations(workflow):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import atomik
@@ -30,7 +32,8 @@ def publish(outputs: Sequence[Staged], *, extras: Sequence[Staged] = (), timesta
         timestamps: put Snakemake's time stamp into directories.
 
     Raises:
-        AtomikError, OSError: what :func:`atomik.path` raises; then nothing is published, unless it says so.
+        AtomikError, OSError: what :func:`atomik.path` raises; then nothing is published, unless it says so, and what was
+            made is at the staged paths still, or kept where the error says.
     """
     outer = [staged for staged in outputs if not staged.nested]
     for staged in outer:
@@ -40,12 +43,20 @@ def publish(outputs: Sequence[Staged], *, extras: Sequence[Staged] = (), timesta
     single = [staged for staged in outer if staged not in links and _must_be_removed_first(staged)]
     sync = _settings.sync()
     with atomik.group(sync=sync) as group:
-        for staged in outer:
-            if staged not in links and staged not in single:
-                with group.path(
-                    staged.destination, overwrite=True, follow_symlinks=False, **_publish_options(staged)
-                ) as path:
-                    os.rename(staged.path, path)
+        handed_over: list[tuple[Staged, atomik.Publication[Path]]] = []
+        try:
+            for staged in outer:
+                if staged not in links and staged not in single:
+                    publication = group.path(
+                        staged.destination, overwrite=True, follow_symlinks=False, **_publish_options(staged)
+                    )
+                    with publication as path:
+                        os.rename(staged.path, path)
+                    handed_over.append((staged, publication))
+        except Exception as error:
+            for staged, publication in handed_over:
+                _take_back(staged, publication, error)
+            raise
     for staged in single:
         if os.path.isdir(staged.path):
             _take_away(staged)
@@ -57,6 +68,14 @@ def publish(outputs: Sequence[Staged], *, extras: Sequence[Staged] = (), timesta
         if staged.folder:
             _take_away(staged)
         atomik.rename(staged.path, staged.destination, overwrite=True, sync=sync)
+
+
+def _take_back(staged: Staged, publication: atomik.Publication[Path], error: Exception) -> None:
+    """Put an output back where the job made it: the group is about to discard what it has, since another one failed."""
+    try:
+        shutil.move(publication.staged, staged.path)
+    except OSError as trouble:
+        error.add_note(f"{staged.output} is lost: {trouble}")
 
 
 def _publish_options(staged: Staged) -> dict[str, Any]:
