@@ -157,7 +157,7 @@ def test_a_rule_that_writes_behind_our_back_is_told_of(workflow):
         from snakemake_atomik import atomic
 
         rule all:
-            input: "direct/a.1", "half/b"
+            input: "direct/a.1", "half/b", "half/c"
 
         rule direct:
             output: atomic("direct/a.1"), atomic("direct/a.2")
@@ -168,6 +168,11 @@ def test_a_rule_that_writes_behind_our_back_is_told_of(workflow):
             output: atomic("half/b")
             params: final=lambda wildcards, output: output[0]
             shell: "echo half > {params.final}; exit 1"
+
+        rule half_though_it_asks_for_its_output:
+            output: atomic("half/c")
+            params: final=lambda wildcards, output: output[0]
+            shell: "echo half > {params.final}; cp nothing {output}"
     """)
 
     out = workflow.run("--keep-going", fails=True).out
@@ -179,6 +184,7 @@ def test_a_rule_that_writes_behind_our_back_is_told_of(workflow):
     assert "1\n" == (workflow / "direct/a.1").read_text()
     assert "2\n" == (workflow / "direct/a.2").read_text()
     assert not (workflow / "half/b").exists()
+    assert not (workflow / "half/c").exists()
 
 
 def test_a_job_that_ends_after_an_interrupt_is_complete(workflow):

@@ -7,6 +7,7 @@ import stat
 
 import pytest
 
+from support.namespace import command
 from support.needs import need_root, need_tool
 from support.state import state
 from support.watcher import Watcher
@@ -95,6 +96,34 @@ def test_an_output_is_made_where_it_inherits_what_it_has_to(workflow, mounts):
     assert 0o644 == stat.S_IMODE((shared / "sub/file").stat().st_mode)
     assert ["folder", "sub"] == sorted(os.listdir(shared))
     assert ["there"] == os.listdir(there)
+
+
+def test_an_output_inherits_the_acl_of_its_directory(workflow):
+    """Where whoever makes something there shares it by a default ACL, an atomic output is shared, too."""
+    need_tool("setfacl")
+    shared = workflow / "shared"
+    shared.mkdir()
+    command("setfacl", "-d", "-m", "u:1234:rwx", shared)
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            output: atomic("shared/file"), atomic(directory("shared/folder"))
+            shell: "touch {output[0]}; mkdir {output[1]}; touch {output[1]}/inner"
+    """)
+
+    workflow.run()
+
+    (shared / "plain").touch()
+    (shared / "plain folder").mkdir()
+    (shared / "plain folder/inner").touch()
+    for name, plain in (("file", "plain"), ("folder", "plain folder"), ("folder/inner", "plain folder/inner")):
+        assert _acls(shared / plain) == _acls(shared / name)
+        assert "system.posix_acl_access" in _acls(shared / name)
+
+
+def _acls(path):
+    return {name: os.getxattr(path, name) for name in os.listxattr(path) if name.startswith("system.posix_acl")}
 
 
 def test_a_temporary_directory_of_ones_own(workflow, mounts):

@@ -94,20 +94,27 @@ SUBMIT = """\
     #!/bin/bash
     # Run the job at once, as a node that has none of this environment.
     cat "$1" >> commands
-    env -u ATOMIK_SNAKEMAKE_ALL_OUTPUTS -u ATOMIK_SNAKEMAKE_STRICT bash "$1" > job.log 2>&1 < /dev/null || cat job.log >&2
+    unset ${!ATOMIK_*}
+    bash "$1" > job.log 2>&1 < /dev/null || cat job.log >&2
     echo 1
 """
 
 
 def test_a_clusters_jobs_are_told_whatever_their_environment_is(workflow):
-    """The switch travels in the command line of each job; a node where Atomik is missing fails, and does not run plain."""
+    """All settings travel in the command line of each job; a node where Atomik is missing fails, and does not run plain."""
     need_package("snakemake_executor_plugin_cluster_generic")
-    workflow.write('rule:\n    output: "made"\n    shell: "echo {output} > {output}"\n')
+    workflow.write('rule:\n    output: "made"\n    shell: "echo {output:q} > {output:q}"\n')
     workflow.write(SUBMIT, "submit").chmod(0o755)
     arguments = ("--executor", "cluster-generic", "--jobs", "1", "--cluster-generic-submit-cmd", "./submit")
-    workflow.run(*arguments, ATOMIK_SNAKEMAKE_ALL_OUTPUTS="1", ATOMIK_SNAKEMAKE_STRICT="1")
-    assert (workflow / "made").read_text().startswith(STAGED)
-    assert "--logger atomik --logger-atomik-strict" in (workflow / "commands").read_text()
+    workflow.run(
+        *arguments,
+        ATOMIK_SNAKEMAKE_ALL_OUTPUTS="1",
+        ATOMIK_SNAKEMAKE_STRICT="1",
+        ATOMIK_SNAKEMAKE_TMP_DIR=str(workflow / "fast disk"),
+        ATOMIK_SYNC="normal",
+    )
+    assert (workflow / "made").read_text().startswith("fast disk/.atomik-")
+    assert "--logger atomik --logger-atomik-strict --logger-atomik-sync normal" in (workflow / "commands").read_text()
 
 
 OTHER = """

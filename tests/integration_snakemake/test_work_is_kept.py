@@ -162,6 +162,24 @@ def _kept(out):
     return Path(found[1])
 
 
+def test_work_at_the_final_path_is_told_from_an_old_version_of_its_length_and_time(workflow):
+    """What is made to be the same to the bit has a time that somebody has set: another inode is another version."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule make:
+            output: atomic("made")
+            params: final=lambda wildcards, output: output[0]
+            shell: "echo new > {output}.new; touch -d @0 {output}.new; mv {output}.new {params.final}"
+    """)
+    os.utime(workflow.write("old\n", "made"), (0, 0))
+
+    out = workflow.run("--forceall").out
+
+    assert "Rule make wrote directly to outputs" in out
+    assert "new\n" == (workflow / "made").read_text()
+
+
 def test_links_are_looked_at_from_their_destinations(workflow):
     """A directory() may be a relative link to one, and ensure() follows one to a file; a link to nothing is still missing."""
     workflow.write("x", "data/x")
