@@ -9,6 +9,7 @@ import pytest
 
 import atomik
 from snakemake_atomik import configure, outputs
+from support.needs import need_root
 from support.processes import run
 from support.watch import litter
 
@@ -90,6 +91,25 @@ def test_an_exception_discards_and_passes():
         raise KeyboardInterrupt
     assert not Path("a").exists()
     assert [] == litter(Path())
+
+
+@pytest.mark.system
+@pytest.mark.leaves_litter
+def test_what_cannot_be_published_is_kept(tmp_path, mounts):
+    """A full disk takes no output with it: the error says where they all are."""
+    need_root()
+    full = mounts.small()
+    configure(tmp_dir=tmp_path / "scratch")
+    with pytest.raises(OSError, match="No space left") as caught, outputs([f"{full}/a", "b", f"{full}/c"]) as (a, b, c):
+        Path(a).write_text("a")
+        Path(b).write_text("b")
+        Path(c).write_bytes(bytes(16 << 20))
+
+    [kept] = Path("scratch").iterdir()
+    assert [f"What was made is kept in {kept.absolute()}."] == caught.value.__notes__
+    assert ["a", "b"] == [(kept / name).read_text() for name in (f".outside{full}/a", "b")]
+    assert [16 << 20] == [path.stat().st_size for path in kept.rglob("c")]
+    assert [] == os.listdir(full)
 
 
 def test_links_are_published_for_where_they_will_be():

@@ -34,7 +34,7 @@ def outputs(output: T) -> Iterator[T]:
 
     Raises:
         NothingStagedError: one of them was not made; none is published then.
-        OSError: what :func:`atomik.path` raises.
+        OSError: what :func:`atomik.path` raises. What was made is kept then, and a note of the error says where.
 
     An exception in the block discards all of them, and is raised unchanged.
     """
@@ -55,7 +55,12 @@ def outputs(output: T) -> Iterator[T]:
             msg = f"Nothing is published, since not every output was made at its staged path; missing: {listed}"
             raise atomik.NothingStagedError(errno.ENOENT, msg, missing[0].output)
         _links.repair(made)
-        publish(made, timestamps=False)
+        try:
+            publish(made, timestamps=False)
+        except Exception as error:
+            if kept := staging.keep():
+                error.add_note(f"What was made is kept in {', '.join(kept)}.")
+            raise
 
 
 def _replaced(output: T, shown: dict[str, str]) -> T:
