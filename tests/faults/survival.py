@@ -28,7 +28,7 @@ from support.powercut import PowerCut
 from support.traced import Traced
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "what-survives.md"
-GENERATED = re.compile(r"(<!-- generated: .*? -->\n).*(<!-- end -->\n)", re.DOTALL)
+GENERATED = re.compile(r"(<!-- generated: by tests/faults/survival.py .*? -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 LEVELS = ("full", "normal", "off")
 LOCAL = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")

@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "users(*names): as these users only",
         "places(*kinds): in each of these places",
         "needs_hosts: needs Luigi or Snakemake",
+        "survival: records what it saw, for a row of the table of what survives what (see survival.py)",
         "quick: run with every change, as an ordinary user on Linux 6.1: all of `-m quick` takes a few minutes",
     ):
         config.addinivalue_line("markers", line)
@@ -95,6 +96,7 @@ if not _IN_GUEST:
                 pytest.skip(report["text"])
             if report["outcome"] == "failed":
                 raise _Failed(report["text"])
+            self.user_properties += [(name, value) for name, value in report["properties"]]
 
         def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
             if isinstance(excinfo.value, _Failed):

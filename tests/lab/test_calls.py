@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import stat
-import time
 from pathlib import Path
 
 import pytest
 
 import atomik
 from core.shapes import FILE, FOLDER, PATH_TO_FOLDER, SHAPES, each_shape
-from lab.guest.places import elsewhere
+from lab.guest.places import elsewhere, settle
 from support.watch import litter
 
 EVERYWHERE = ("ext4", "xfs", "btrfs", "f2fs", "overlay", "nfs4.2", "nfs3", "smb3")
@@ -41,12 +40,6 @@ def table(kind):
     cells = [[re.sub(r"[ ¹²³⁴⁵⁶]+$", "", cell.strip()) for cell in line.strip("|").split("|")] for line in lines]
     row = next(row for row in cells if row[0].startswith(ROWS[kind]))
     return dict(zip(cells[0], row, strict=True))
-
-
-def settle(place):
-    """Wait until the server has set the time of what was written last: SMB's does so up to two seconds late."""
-    if place.kind == "smb3":
-        time.sleep(3)
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,13 @@ import pytest
 
 import atomik
 from atomik_core import testing
-from core.shapes import FILE, each_shape
+from core.shapes import FILE, PATH_TO_FILE, each_shape
+from lab.guest.places import settle
 
 pytestmark = [pytest.mark.kernels("6.1"), pytest.mark.users("user")]
 
 
-def killed(shape, path, step, *, overwrite=False):
+def killed(shape, path, step, **options):
     """Publish in a process that is killed at this step."""
     child = os.fork()
     if not child:
@@ -27,7 +28,7 @@ def killed(shape, path, step, *, overwrite=False):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         with testing.watching(die):
-            shape.publish(path, "new", overwrite=overwrite)
+            shape.publish(path, "new", **options)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
@@ -44,6 +45,24 @@ def test_killed(kernel, user, place, shape, step):
 
     assert os.listdir(place.peer) == (["a"] if step == "published" else [])
     assert atomik.leftovers(place.path) == []
+
+
+@pytest.mark.survival
+@pytest.mark.places("nfs4.2", "nfs3", "smb3")
+@pytest.mark.parametrize("sync", ["full", "normal", "off"])
+def test_a_file_survives_a_kill(kernel, user, place, sync, record_property):
+    """At whichever step who replaces a file is killed, the other client sees the old version or the new one."""
+    for number, shape in enumerate([FILE, PATH_TO_FILE]):
+        for step in ("opened", "sealed", "synced", "published", "durable"):
+            target = f"{number}-{step}"
+            shape.lay(place / target, "old")
+            settle(place)
+            killed(shape, place / target, step, overwrite=True, sync=sync)
+
+            seen = shape.read(place.peer / target)
+            assert seen in {"old", "new"}
+            record_property("saw", f"{place.kind}|`kill -9` at each step|{sync}|{seen}")
+    atomik.clean(place.path, force=True)
 
 
 @pytest.mark.places("nfs4.2")

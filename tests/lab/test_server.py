@@ -68,10 +68,11 @@ def fill_path(path, sync):
         os.close(fd)
 
 
+@pytest.mark.survival
 @each_version
 @pytest.mark.parametrize("sync", ["full", "normal", "off"])
 @pytest.mark.parametrize("fill", [fill_file, fill_folder, fill_path], ids=["file", "folder", "path"])
-def test_full(kernel, user, served, version, sync, fill):
+def test_full(kernel, user, served, version, sync, fill, record_property):
     """A publication that does not fit fails with ENOSPC, and leaves the room that was there before."""
     _, here = served
     before = tree(here), shutil.disk_usage(here).free
@@ -82,11 +83,13 @@ def test_full(kernel, user, served, version, sync, fill):
     assert caught.value.errno == errno.ENOSPC
     assert tree(here) == before[0], getattr(caught.value, "__notes__", None)
     assert before[1] - shutil.disk_usage(here).free < len(MEBIBYTE)
+    record_property("saw", f"{version}|a server that is full|{sync}|old")
 
 
+@pytest.mark.survival
 @each_version
 @pytest.mark.parametrize("sync", ["full", "normal", "off"])
-def test_full_when_it_is_flushed(kernel, user, served, version, sync):
+def test_full_when_it_is_flushed(kernel, user, served, version, sync, record_property):
     """A file that fits the cache but not the disk fails, too, and the old version stays."""
     _, here = served
     (here / "a").write_text("old")
@@ -101,14 +104,17 @@ def test_full_when_it_is_flushed(kernel, user, served, version, sync):
 
     assert (here / "a").read_text() == "old"
     assert sorted(os.listdir(here)) == ["a", "filler", "lost+found"]
+    record_property("saw", f"{version}|a server that is full|{sync}|old")
 
 
+@pytest.mark.survival
 @each_version
+@pytest.mark.parametrize("sync", ["full", "normal", "off"])
 @pytest.mark.parametrize("call", [atomik.file, atomik.folder], ids=["file", "folder"])
-def test_restarted(kernel, user, served, version, call):
+def test_restarted(kernel, user, served, version, call, sync, record_property):
     """A server that is stopped and started again in the block is waited for, and the publication is whole."""
     _, here = served
-    with call(here / "a") as handle:
+    with call(here / "a", sync=sync) as handle:
         if call is atomik.file:
             handle.write("x" * 100_000)
         else:
@@ -120,6 +126,7 @@ def test_restarted(kernel, user, served, version, call):
     assert (here / "a" if call is atomik.file else here / "a" / "b").read_text() == "x" * 100_000
     assert atomik.leftovers(here) == []
     assert sorted(os.listdir(here)) == ["a", "lost+found"]
+    record_property("saw", f"{version}|a server that is restarted in the block|{sync}|new")
 
 
 @each_version

@@ -45,4 +45,5 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         texts.append(str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else report.longreprtext)
     if report.when == "teardown":
         outcome = _outcomes.get(report.nodeid, "passed")
-        send({"node": report.nodeid, "outcome": outcome, "text": "\n".join(texts)[-_LONGEST:]})
+        text = "\n".join(texts)[-_LONGEST:]
+        send({"node": report.nodeid, "outcome": outcome, "text": text, "properties": report.user_properties})
