@@ -181,10 +181,21 @@ def mount_id(fd: int) -> int | None:
     return None if buffer is None or not _has(buffer, _STATX_MNT_ID) else buffer[18]
 
 
+def birth(directory: int, name: str = "") -> tuple[int, tuple[int, int]] | None:
+    """Return the number of an entry's inode and when it was made, in seconds and nanoseconds, as one look has found them.
+
+    None where the filesystem does not say.
+    """
+    buffer = _statx(directory, name, _STATX_BTIME)
+    if buffer is None or not _has(buffer, _STATX_BTIME):
+        return None
+    return buffer[4], (buffer[10], buffer[11] & 0xFFFFFFFF)
+
+
 def birth_time(directory: int, name: str = "") -> tuple[int, int] | None:
     """Return when an entry's inode was made, in seconds and nanoseconds, or None where the filesystem does not say."""
-    buffer = _statx(directory, name, _STATX_BTIME)
-    return None if buffer is None or not _has(buffer, _STATX_BTIME) else (buffer[10], buffer[11] & 0xFFFFFFFF)
+    found = birth(directory, name)
+    return None if found is None else found[1]
 
 
 def file_handle(directory: int, name: str) -> bytes | None:

@@ -561,10 +561,13 @@ class Entry:
             return False
         if (old.st_dev, old.st_ino) != (before.st_dev, before.st_ino) or not stat.S_ISREG(old.st_mode):
             return False
-        theirs = calls.birth_time(self.destination.directory.fd, self.destination.name)
+        found = calls.birth(self.destination.directory.fd, self.destination.name)
         ours = calls.birth_time(self.staged.content)
-        if theirs is None or ours is None:
+        if found is None or ours is None:
             return True
+        inode, theirs = found
+        if inode != old.st_ino:
+            return False  # another rival's, which may have been made before we looked, since `old` was looked at
         if theirs >= ours or theirs[0] * 10**9 + theirs[1] > before.st_ctime_ns:
             return False
         handle = self._old_handle

@@ -14,6 +14,7 @@ from support.needs import require
 HEADERS = {"x86_64": "x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "asm-generic/unistd.h"}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("machine", HEADERS)
 def test_each_call_has_the_number_that_the_kernel_gives_it(machine):
     """On either kind of machine, whichever this one is; what the kernel does not have there has none."""
