@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _ignore(number: int, frame: object) -> None:
     """Do nothing: what nohup is for is this run's, not that of the processes that it starts."""
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """Let this process have no more than 256 descriptors."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture(autouse=True)

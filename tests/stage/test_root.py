@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -16,13 +15,11 @@ from support.namespace import command
 from support.watch import descriptors, litter, no_leaks, tree
 
 
-@pytest.fixture
-def few_descriptors():
-    """Let this process have no more than 256 descriptors."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+def lay_old(outputs):
+    """Make an old version of each output, in a directory of its own."""
+    for output in outputs:
+        output.parent.mkdir()
+        output.write_text("old")
 
 
 def test_outputs_lie_to_each_other_as_in_the_root(tmp_path):
@@ -194,9 +191,7 @@ def test_many_directories_are_as_before_if_one_cannot_be_replaced(mounts, few_de
     """A rival's folder where the last of 300 files is to be: all the others are taken back, in directories long closed."""
     root = mounts("ext4")
     outputs = [root / str(number) / "a" for number in range(300)]
-    for output in outputs[::2]:
-        output.parent.mkdir()
-        output.write_text("old")
+    lay_old(outputs[::2])
     before = tree(root)
     with pytest.raises(atomik.FileAlreadyExistsError), atomik.stage(outputs[1::2], root=root, overwrite=False) as out:
         for key in out:
@@ -212,9 +207,7 @@ def test_many_directories_of_which_one_holds_a_folder(mounts, few_descriptors):
     """Somebody puts a folder in the place of one of 150 files: nothing is published, and the work is kept."""
     root = mounts("ext4")
     outputs = [root / str(number) / "a" for number in range(150)]
-    for output in outputs:
-        output.parent.mkdir()
-        output.write_text("old")
+    lay_old(outputs)
     with pytest.raises(IsADirectoryError, match="kept in"), atomik.stage(outputs, root=root) as out:
         for key in out:
             out[key].write_text("new")
@@ -231,9 +224,7 @@ def test_a_directory_that_is_moved_while_it_is_closed(mounts, few_descriptors):
     """One of many directories is moved away in the block: what was to go there is published at its path, made anew."""
     root = mounts("ext4")
     outputs = [root / str(number) / "a" for number in range(200)]
-    for output in outputs:
-        output.parent.mkdir()
-        output.write_text("old")
+    lay_old(outputs)
     with no_leaks(), atomik.stage(outputs, root=root) as out:
         for key in out:
             out[key].write_text("new")

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
 
 import pytest
 
 import atomik
 from support.watch import descriptors, litter, no_leaks
-
-
-@pytest.fixture
-def few_descriptors():
-    """Let this process have no more than 256 descriptors."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.mark.system
