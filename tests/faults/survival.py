@@ -28,7 +28,6 @@ from support.powercut import PowerCut
 from support.traced import Traced
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "what-survives.md"
-GENERATED = re.compile(r"(<!-- generated: by tests/faults/survival.py .*? -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 LEVELS = ("full", "normal", "off")
 LOCAL = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
@@ -127,12 +126,23 @@ def said(seen: Found) -> str:
     return f"{' or '.join(words)} ({seen.total()})"
 
 
-def table(traced: Traced, kinds: tuple[str, ...] = LOCAL, levels: tuple[str, ...] = LEVELS) -> str:
-    """Return the table: a line for each filesystem and event."""
-    lines = [
+def heading(levels: tuple[str, ...] = LEVELS) -> list[str]:
+    """Return the first two lines of a table."""
+    return [
         f"| filesystem | event | {' | '.join(f'`sync={level!r}`'.replace(chr(39), chr(34)) for level in levels)} |",
         f"|---|---{'|---' * len(levels)}|",
     ]
+
+
+def write(script: str, text: str) -> None:
+    """Put what SCRIPT has made into its place in the page."""
+    place = re.compile(rf"(<!-- generated: by {re.escape(script)} .*? -->\n).*?(<!-- end -->\n)", re.DOTALL)
+    PAGE.write_text(place.sub(lambda page: f"{page[1]}\n{text}\n{page[2]}", PAGE.read_text()))
+
+
+def table(traced: Traced, kinds: tuple[str, ...] = LOCAL, levels: tuple[str, ...] = LEVELS) -> str:
+    """Return the table: a line for each filesystem and event."""
+    lines = heading(levels)
     for kind, (title, (event, possible)) in itertools.product(kinds, EVENTS.items()):
         if kind not in possible:
             continue
@@ -157,7 +167,7 @@ def main() -> None:
     text += f"\nSeen on {today}, with Linux {release}, in {tried:,} tries.\n"
     sys.stdout.write(text)
     if arguments.write:
-        PAGE.write_text(GENERATED.sub(lambda page: f"{page[1]}\n{text}\n{page[2]}", PAGE.read_text()))
+        write("tests/faults/survival.py", text)
 
 
 if __name__ == "__main__":

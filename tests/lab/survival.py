@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,10 @@ import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "what-survives.md"
-GENERATED = re.compile(r"(<!-- generated: by tests/lab/survival.py .*? -->\n).*?(<!-- end -->\n)", re.DOTALL)
+from faults.survival import LEVELS, heading, said, write
 
 #: What the places of the laboratory are called in the table.
 NAMES = {"nfs4.2": "NFSv4.2", "nfs3": "NFSv3", "smb3": "SMB 3.1.1"}
-LEVELS = ("full", "normal", "off")
 
 
 def seen() -> dict[tuple[str, str], dict[str, Counter[str]]]:
@@ -45,16 +42,12 @@ def seen() -> dict[tuple[str, str], dict[str, Counter[str]]]:
 
 def table() -> str:
     """Make the rows, and say when and how often."""
-    found, tries = seen(), 0
-    lines = ['| filesystem | event | `sync="full"` | `sync="normal"` | `sync="off"` |', "|---|---|---|---|---|"]
+    found, lines = seen(), heading()
     for place, event in sorted(found, key=lambda row: (list(NAMES).index(row[0]), row[1])):
-        cells = [NAMES[place], event]
-        for level in LEVELS:
-            versions = found[place, event][level]
-            tries += versions.total()
-            cells.append(f"{' or '.join(sorted(versions, reverse=True))} ({versions.total()})")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"Seen on {dt.datetime.now(dt.UTC).date()}, in {tries} tries."])
+        cells = [said(found[place, event][level]) for level in LEVELS]
+        lines.append(f"| {NAMES[place]} | {event} | {' | '.join(cells)} |")
+    tries = sum(versions.total() for row in found.values() for versions in row.values())
+    return "\n".join([*lines, "", f"Seen on {dt.datetime.now(dt.UTC).date()}, in {tries} tries.", ""])
 
 
 def main() -> None:
@@ -63,10 +56,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into the documentation")
     options = parser.parse_args()
     rows = table()
-    sys.stdout.write(f"{rows}\n")
+    sys.stdout.write(rows)
     if options.write:
-        text = PAGE.read_text()
-        PAGE.write_text(GENERATED.sub(lambda found: f"{found[1]}\n{rows}\n\n{found[2]}", text))
+        write("tests/lab/survival.py", rows)
 
 
 if __name__ == "__main__":
