@@ -8,7 +8,7 @@ import stat
 import time
 
 from ._os import mounts, paths, remove, rename
-from ._os.descriptors import REAL_DIRECTORY, Descriptors
+from ._os.descriptors import REAL_DIRECTORY
 from ._os.names import LOCK, is_removed_file, kept_name
 from ._os.sync import resolve_level
 from ._plugins import hooks
@@ -19,7 +19,7 @@ from ._publish.content import StagedContent, require_extras
 from ._publish.options import Options
 from ._publish.publication import Publication
 from ._publish.staging import Wrapped
-from ._publish.transaction import Transaction
+from ._publish.transaction import Transaction, place_of_extra
 from .errors import DirectWriteError, ExtrasError, FileAlreadyExistsError, NothingStagedError
 
 TYPE_CHECKING = False
@@ -127,18 +127,16 @@ class _Place:
         wrapper: the staging folder.
         path: its path.
         entry: the first of those outputs.
-        root: the directory whose place it takes, so that an output lies in it as in that; None: the outputs' own.
         made: the folders that were made for outputs to lie in, as paths from the staging folder.
         copied: when each old version was copied there, by the filesystem's clock.
     """
 
-    __slots__ = ("copied", "entry", "made", "path", "root", "wrapper")
+    __slots__ = ("copied", "entry", "made", "path", "wrapper")
 
-    def __init__(self, wrapper: Wrapper, entry: Entry, root: str | None = None) -> None:
+    def __init__(self, wrapper: Wrapper, entry: Entry) -> None:
         self.wrapper = wrapper
         self.path = wrapper.path  # the working directory of this moment counts
         self.entry = entry
-        self.root = wrapper.mirrors = root
         self.made: set[str] = set()
         self.copied: dict[str, int] = {}
 
@@ -182,17 +180,10 @@ class _Place:
             path = os.path.join(folder, name)
             if path in outputs or is_removed_file(name):
                 continue
-            if path in self.made and self._is_folder(path):
+            if path in self.made and rename.is_folder(self.wrapper.fd, path):
                 yield from self.extras(outputs, path)
             else:
                 yield path
-
-    def _is_folder(self, path: str) -> bool:
-        return stat.S_ISDIR(os.stat(path, dir_fd=self.wrapper.fd, follow_symlinks=False).st_mode)
-
-    def published_at(self, inner: str) -> str:
-        """Return where that is published which lies at a path in the staging folder."""
-        return os.path.join(self.root or os.path.dirname(self.entry.destination.path.rstrip("/")), inner)
 
     def next_tick(self) -> int:
         """Return a moment after all that was done so far, in nanoseconds by the filesystem's clock.
@@ -248,17 +239,16 @@ class _Places:
             return None
         folder = path[len(self._root) :].lstrip("/")
         if self._shared is None:
-            self._shared = _Place(entry.new_wrapper(self._root), entry, self._root)
+            self._shared = _Place(entry.new_wrapper(self._root), entry)
+            self._shared.wrapper.mirrors = self._root
         shared = self._shared
         can_be_renamed = mounts.mount_id(directory.fd) == mounts.mount_id(shared.wrapper.fd)
         if not (can_be_renamed or entry.options.tmp_dir) or folder.partition("/")[0] == LOCK:
             return None
         shared.make_folders(folder)
-        fds = Descriptors()
-        try:
-            entry.prepare_like_destination(fds.open(folder or ".", REAL_DIRECTORY, dir_fd=shared.wrapper.fd))
-        finally:
-            fds.close_all()
+        fd = entry.fds.open(folder or ".", REAL_DIRECTORY, dir_fd=shared.wrapper.fd)
+        entry.prepare_like_destination(fd)
+        entry.fds.close(fd)
         return shared, folder
 
 
@@ -632,7 +622,9 @@ class Stage(JointBlock):
         if not found or self._extras == "discard":
             return
         if self._extras == "refuse":
-            made = [place.published_at(inner) for place, extras in found.items() for inner in extras]
+            made = [
+                place_of_extra(place.wrapper, inner, place.entry) for place, extras in found.items() for inner in extras
+            ]
             msg = (
                 f"More was made than the outputs, and nothing is published: {', '.join(map(repr, made))}; "
                 "pass extras='publish' to publish it beside them, or extras='discard' to drop it"
@@ -640,7 +632,7 @@ class Stage(JointBlock):
             raise ExtrasError(errno.EEXIST, msg, made[0])
         for place, extras in found.items():
             # As a direct run would have, which nobody asks whether it may.
-            yield from self._transaction.adopt(place.wrapper, extras, place.entry, overwrite=True, root=place.root)
+            yield from self._transaction.adopt(place.wrapper, extras, place.entry, overwrite=True)
 
 
 def _as_path(path: str) -> Path:

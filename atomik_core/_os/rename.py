@@ -151,6 +151,15 @@ def _replace_empty_folder(source_dir: int, source: str, target_dir: int, target:
         raise
 
 
+def is_folder(directory: int, name: str) -> bool:
+    """Say whether `name` is a folder itself.
+
+    Raises:
+        OSError: nothing is there; or it cannot be looked at.
+    """
+    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+
+
 def is_empty_folder(directory: int, name: str) -> bool:
     """Say whether `name` is a folder in which nothing is."""
     fds = Descriptors()

@@ -34,7 +34,7 @@ class Level:
     """One folder of the tree, while the walk is in it or below it.
 
     Attributes:
-        fd: its descriptor, open for reading.
+        fd: its descriptor, open for reading since now: see `open_anew`.
         copy: the descriptor of the folder that is made along with it, or -1.
         name: its name in the folder above (empty at the top).
         above: that folder, or None at the top.
@@ -57,8 +57,6 @@ class Level:
         self.folders: list[str] = []
         self.identities = (_identity(fd), _identity(copy))
         self.top_copy: tuple[int, int] = self.identities[1] if above is None else above.top_copy
-        # btrfs lists what was there when the descriptor was opened, until it is rewound (Linux >= 6.5; seen).
-        os.lseek(fd, 0, os.SEEK_SET)
         with os.scandir(fd) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -218,7 +216,8 @@ def open_anew(fds: Descriptors, folder: int) -> int:
     """Return a descriptor by which a folder that is open is listed as it is now; the same one where no other is to be had.
 
     SMB may answer a second listing by the same descriptor from what it has answered before, though names were made and removed
-    by ourselves meanwhile (seen, Linux 6.1); btrfs lists what was there when the descriptor was opened, or rewound.
+    by ourselves meanwhile (seen, Linux 6.1); btrfs lists what was there when the descriptor was opened, or rewound (Linux >= 6.5;
+    seen).
     """
     try:
         return fds.open(".", REAL_DIRECTORY, dir_fd=folder)

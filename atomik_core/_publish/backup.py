@@ -94,7 +94,7 @@ class Backup:
         self._tried = True
         directory, name = staging.source
         try:
-            if _is_folder(directory, name):
+            if rename.is_folder(directory, name):
                 self._take_folder(staging.holder, name)
             else:
                 self._take_file(directory, name)
@@ -132,7 +132,7 @@ class Backup:
         source_and_target = (directory, name, self._place.directory.fd, self._place.name)
         if not rename.swap_in(*source_and_target, is_folder=True):
             return
-        if not _is_folder(directory, name):
+        if not rename.is_folder(directory, name):
             rename.exchange(*source_and_target)
             raise NotADirectoryError(errno.ENOTDIR, "A file stands there meanwhile")
         # By this name readers and cleaners know that nobody needs the older one.
@@ -146,7 +146,3 @@ class Backup:
             holder, name = self._older
             remove.remove_if_unlocked(holder.fd, name)
             self._older = None
-
-
-def _is_folder(directory: int, name: str) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)

@@ -583,12 +583,12 @@ class Entry:
         mode = self.options.permissions
         if old is not None and not stat.S_ISLNK(old.st_mode):
             self._check_old(old)
-        if old is not None and not stat.S_ISLNK(old.st_mode) and self.options.inherit:
-            if isinstance(self.staging, Wrapped):
-                self._separate_from_other_names(self.staging)
-            attributes = self.destination.read_attributes(self.fds)
-            metadata.inherit(self.staged.content, old, attributes, mode, new=self.sealed)
-            return
+            if self.options.inherit:
+                if isinstance(self.staging, Wrapped):
+                    self._separate_from_other_names(self.staging)
+                attributes = self.destination.read_attributes(self.fds)
+                metadata.inherit(self.staged.content, old, attributes, mode, new=self.sealed)
+                return
         if isinstance(self.staging, Unnamed) and self.options.tmp_dir is not None:
             self._inherit_from_directory()
         if mode is None:

@@ -305,9 +305,7 @@ class Transaction:
             made_in.keep(error)
             raise
 
-    def adopt(
-        self, made_in: Wrapper, extras: Iterable[str], entry: Entry, *, overwrite: bool, root: str | None = None
-    ) -> Iterator[Entry]:
+    def adopt(self, made_in: Wrapper, extras: Iterable[str], entry: Entry, *, overwrite: bool) -> Iterator[Entry]:
         """Make entries of what a program has made beside others; the hooks see only those others.
 
         Of a folder that is there already, one of each thing in it, as if the program had written there.
@@ -315,18 +313,16 @@ class Transaction:
         Args:
             made_in: the staging folder.
             extras: their paths in it.
-            entry: the one whose other options they get, and beside whose destination they are to be if there is no root.
+            entry: the one whose other options they get.
             overwrite: whether they replace what is there.
-            root: the directory in which each is to be at the path that it has in the staging folder.
 
         Raises:
             ExtrasError: one is an output, too.
             OSError: what is wrong with a destination.
         """
-        folder = root or os.path.dirname(entry.destination.path.rstrip("/"))
         for inner in sorted(extras):
-            path, place = os.path.join(folder, inner), entry.destination.given_directory
-            if root is not None:
+            path, place = place_of_extra(made_in, inner, entry), entry.destination.given_directory
+            if made_in.mirrors is not None:
                 place = self._directories.open(os.path.dirname(path), parents=True)
             yield from self._adopt(made_in, inner, place, path, entry, overwrite)
 
@@ -575,6 +571,14 @@ class Transaction:
         if left:
             msg = f"not everything that was staged could be removed; it stays at {', '.join(map(repr, left))}"
             raise AtomikError(msg)
+
+
+def place_of_extra(made_in: Wrapper, inner: str, entry: Entry) -> str:
+    """Return where that is to be which a program has made at a path in a staging folder: beside an entry's destination.
+
+    In a staging folder that takes the place of another directory, it is at the same path in that.
+    """
+    return os.path.join(made_in.mirrors or os.path.dirname(entry.destination.path.rstrip("/")), inner)
 
 
 def _is_folder(directory: int, name: str) -> bool:
