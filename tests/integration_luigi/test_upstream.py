@@ -88,6 +88,24 @@ def run_suite(archive: Path, folder: Path, *, atomic: bool, tests: list[str] | N
     return found
 
 
+def steady_differences(archive: Path, folder: Path, plain: dict[str, str], atomic: dict[str, str]) -> set[str]:
+    """Return the tests that never have an outcome in common, plain and atomic; those that differ are run again, both ways.
+
+    Some of Luigi's tests go by the clock: StableDoneCooldownSecsTest fails on a busy machine as it is.
+    """
+    seen: dict[str, tuple[set[str | None], set[str | None]]]
+    seen = {name: ({outcome}, {atomic.get(name)}) for name, outcome in plain.items()}
+    for _ in range(3):
+        different = {name for name, outcomes in seen.items() if outcomes[0].isdisjoint(outcomes[1])}
+        if not different:
+            break
+        for way in (0, 1):
+            again = run_suite(archive, folder / ("plain", "atomic")[way], atomic=bool(way), tests=sorted(different))
+            for name in different:
+                seen[name][way].add(again["outcomes"].get(name))
+    return {name for name, outcomes in seen.items() if outcomes[0].isdisjoint(outcomes[1])}
+
+
 @pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.timeout(900)
@@ -102,8 +120,4 @@ def test_luigis_own_suite_comes_to_the_same_with_atomic_targets(tmp_path, source
     assert atomic["made"]["targets"] > 100
     assert atomic["made"]["writers"] > 50
     assert list(plain["outcomes"].values()).count("passed") > 300
-    different = {name for name, outcome in plain["outcomes"].items() if outcome != atomic["outcomes"].get(name)}
-    if different:  # some depend on how fast the machine is at the moment
-        again = run_suite(archive, tmp_path / "atomic", atomic=True, tests=sorted(different))
-        different = {name for name in different if plain["outcomes"][name] != again["outcomes"].get(name)}
-    assert set() == different
+    assert set() == steady_differences(archive, tmp_path, plain["outcomes"], atomic["outcomes"])
