@@ -8,7 +8,8 @@ before it is let go: so only the workload's own calls are seen and counted, and 
             outcome = traced.killed_at(call, source, fresh())
 
 Each run needs a fresh folder as its working directory, prepared alike: the n-th call of a name is only the same call
-again if the workload does the same each time.
+again if the workload does the same each time. What is in it has the time of an earlier tick of the kernel's clock than
+the workload sees, always: more calls are made at a destination that was changed in the very tick in which it is looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Self
 
 from support import zygote
+from support.clock import wait_for_tick
 from support.needs import need_tool
 from support.outcome import Call, Outcome, outcome_of
 from support.processes import Program
@@ -122,6 +124,7 @@ class Traced:
 
     def _start(self, source: str, cwd: Path, *inject: str) -> tuple[int, subprocess.Popen[bytes]]:
         """Fork a child, attach strace to it, and let it go."""
+        prepared = time.time_ns()
         self._zygote.say(json.dumps([source, os.fspath(cwd)]))
         child = int(self._zygote.line())
         options: list[str | Path] = ["-f", "-y", "-s", "256", "-o", self._trace, "-e", _TRACE]
@@ -139,6 +142,7 @@ class Traced:
             strace.communicate()
             msg = f"strace could not attach: {answer.decode()}"
             raise RuntimeError(msg)
+        wait_for_tick(prepared)
         self._zygote.say("go")
         return child, strace
 
