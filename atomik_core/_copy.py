@@ -69,6 +69,8 @@ def copy(
         with Publication[None](os.fsdecode(dst), options, content):
             pass
     finally:
-        if fd != -1:
-            leave(fd)
-        fds.close_all()
+        try:
+            if fd != -1:
+                leave(fd)
+        finally:
+            fds.close_all()

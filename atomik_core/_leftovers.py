@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -45,6 +47,8 @@ class Leftover:
 def leftovers(directory: StrPath, *, recursive: bool = False) -> list[Leftover]:
     """List what publications have staged in `directory`, and say whether somebody still holds it. This changes nothing.
 
+    What a killed stage with a root has left elsewhere, and would be removed by :func:`clean` here, is listed, too.
+
     Args:
         directory: where to look.
         recursive: look in the folders below it, too; not across mounts, and not in what cannot be read.
@@ -52,8 +56,13 @@ def leftovers(directory: StrPath, *, recursive: bool = False) -> list[Leftover]:
     Raises:
         OSError: `directory` cannot be opened.
     """
-    found = (_inspect(level, path, name) for level, path, name in _find(directory, recursive=recursive))
-    return [leftover for leftover in found if leftover is not None]
+    here = [leftover for _, _, leftover in _find_inspected(directory, recursive=recursive)]
+    found = {os.path.realpath(leftover.path): leftover for leftover in here}
+    for noted in [noted for leftover in here if not leftover.live for noted in _noted(leftover.path)]:
+        with contextlib.suppress(OSError):
+            for _, _, leftover in _find_dead_in_noted(noted):
+                found.setdefault(os.path.realpath(leftover.path), leftover)
+    return list(found.values())
 
 
 def clean(directory: StrPath, *, recursive: bool = False, force: bool = False) -> list[Leftover]:
@@ -61,24 +70,68 @@ def clean(directory: StrPath, *, recursive: bool = False, force: bool = False) -
 
     A leftover has a name that only Atomik makes, is a file or a folder, and belongs to the user who runs this (for root: to
     anyone). It is removed only if its lock can be had: whatever is in use is locked, in every container of this kernel. So
-    process numbers and ages play no part. No link is followed and no mount crossed; if something is mounted inside a leftover,
-    both stay. Finished work that was kept (``atomik-kept-…``) is never removed.
+    process numbers and ages play no part. No mount is crossed; if something is mounted inside a leftover, both stay. No link is
+    followed, but for the notes of a killed stage with a root: they say in which other directories it has staged something,
+    and these are cleaned, too. Finished work that was kept (``atomik-kept-…``) is never removed.
 
     Args:
         directory: where to look.
         recursive: look in the folders below it, too; not across mounts, and not in what cannot be read.
         force: remove also where locks may stay on one host (FUSE, CIFS, 9p), and nobody can know whether another host
-            is publishing right now. Be sure that none is.
+            is publishing right now. Be sure that none is. It does not hold for directories that are only noted.
 
     Raises:
         OSError: `directory` cannot be opened.
     """
-    removed = []
-    for level, path, name in _find(directory, recursive=recursive):
-        leftover = _inspect(level, path, name)
-        if leftover is not None and not leftover.live and _remove_dead(level.fd, name, force=force):
+    removed: list[Leftover] = []
+    for level, name, leftover in _find_inspected(directory, recursive=recursive):
+        if leftover.live:
+            continue
+        is_done = [_clean_noted(noted, removed) for noted in _noted(leftover.path)]
+        if all(is_done) and _remove_dead(level.fd, name, force=force):
             removed.append(leftover)
     return removed
+
+
+def _clean_noted(directory: str, removed: list[Leftover]) -> bool:
+    """Clean a directory that is noted in a staging folder; False if that folder has to stay, to say so once more."""
+    try:
+        for level, name, leftover in _find_dead_in_noted(directory):
+            if leftover.live is None:
+                return False
+            if _remove_dead(level.fd, name, force=False):
+                removed.append(leftover)
+    except OSError as error:
+        return error.errno in {*GONE, errno.ENOTDIR}
+    return True
+
+
+def _find_dead_in_noted(directory: str) -> Iterator[tuple[Level, str, Leftover]]:
+    """Yield what nobody is known to hold in a directory that is noted.
+
+    A folder there that has notes itself is left to who cleans that directory.
+    """
+    for level, name, leftover in _find_inspected(directory, recursive=False):
+        if not leftover.live and not _noted(leftover.path):
+            yield level, name, leftover
+
+
+def _noted(staging: Path) -> list[str]:
+    """Return the directories that are noted in a staging folder."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in filter(names.is_reserved, os.listdir(staging)):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(staging / name))
+    return [directory for directory in found if os.path.isabs(directory)]
+
+
+def _find_inspected(directory: StrPath, *, recursive: bool) -> Iterator[tuple[Level, str, Leftover]]:
+    """Yield the folder, the name and the state of each entry that is Atomik's and may be the caller's to remove."""
+    for level, path, name in _find(directory, recursive=recursive):
+        leftover = _inspect(level, path, name)
+        if leftover is not None:
+            yield level, name, leftover
 
 
 def _find(directory: StrPath, *, recursive: bool) -> Iterator[tuple[Level, str, str]]:
@@ -175,7 +228,7 @@ def _measure(fd: int, changed: float) -> tuple[int, float]:
 def _destination(fd: int, name: str) -> str | None:
     if not names.is_wrapper_name(name):
         return None
-    inner = [each for each in os.listdir(fd) if each != names.LOCK]
+    inner = [each for each in os.listdir(fd) if not names.is_reserved(each)]
     return inner[0] if len(inner) == 1 else None
 
 

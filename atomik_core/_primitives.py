@@ -55,18 +55,42 @@ def rename(src: StrPath, dst: StrPath, *, overwrite: bool = False, sync: Sync | 
             raise explain.already_exists(target.path, there, kind)
         if there is not None and is_folder != stat.S_ISDIR(there.st_mode):
             raise explain.is_not_a_folder(target.path) if is_folder else explain.is_a_folder(target.path)
-        with Operation(target.path, is_folder=is_folder) as operation:
-            try:
-                replaced = _move(source, target, status, overwrite=overwrite)
-            except OSError as error:
-                _refuse_nested(fds, error, source, target)
-                primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE or link(2)"
-                raise _translate_error(error, source, target, primitive) from error
-            _make_durable(operation, level, target, source)
-        if replaced:
-            _remove_displaced(fds, source, target, level)
+        try:
+            with Operation(target.path, is_folder=is_folder) as operation:
+                try:
+                    replaced = _move(source, target, status, overwrite=overwrite)
+                except OSError as error:
+                    _refuse_nested(fds, error, source, target)
+                    primitive = "RENAME_EXCHANGE" if overwrite else "RENAME_NOREPLACE or link(2)"
+                    raise _translate_error(error, source, target, primitive) from error
+                _make_durable(operation, level, target, source)
+            if replaced:
+                _remove_displaced(fds, source, target, level)
+        except BaseException as error:
+            if is_folder and not isinstance(error, Exception):
+                _finish_interrupted(fds, source, target, status, level, error)
+            raise
     finally:
         fds.close_all()
+
+
+def _finish_interrupted(
+    fds: Descriptors,
+    source: Destination,
+    target: Destination,
+    status: os.stat_result,
+    level: Sync,
+    interrupt: BaseException,
+) -> None:
+    """Take away what a folder has replaced: who tries again would take it for the new version, and put it back."""
+    try:
+        left, there = source.stat(), target.stat()
+        if left is None or there is None or os.path.samestat(left, status) or not os.path.samestat(there, status):
+            return
+        _make_durable(None, level, target, source)
+        _remove_displaced(fds, source, target, level)
+    except OSError as error:
+        interrupt.add_note(f"atomik: {error}")
 
 
 def _move(source: Destination, target: Destination, status: os.stat_result, *, overwrite: bool) -> bool:
@@ -79,7 +103,7 @@ def _move(source: Destination, target: Destination, status: os.stat_result, *, o
             os.rename(source.name, target.name, src_dir_fd=source.directory.fd, dst_dir_fd=target.directory.fd)
             return False
         if overwrite:
-            replaced = _rename.swap_in(*names, is_folder=True)
+            replaced = _rename.swap_in(*names, is_folder=True) == "old"
             if replaced and _is_file(source):
                 _rename.exchange(*names)
                 raise explain.is_not_a_folder(target.path)

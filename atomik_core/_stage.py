@@ -9,7 +9,7 @@ import time
 
 from ._os import mounts, paths, remove, rename
 from ._os.descriptors import REAL_DIRECTORY
-from ._os.names import LOCK, is_removed_file, kept_name
+from ._os.names import is_removed_file, is_reserved, kept_name
 from ._os.sync import resolve_level
 from ._plugins import hooks
 from ._publish import work
@@ -41,9 +41,18 @@ if TYPE_CHECKING:
     #: since the program did not change the copy of it; the program made nothing.
     Outcome: TypeAlias = Literal["published", "direct", "unchanged", "missing"]
 
+#: In nanoseconds.
+_SECOND: Final = 10**9
+
 #: How many seconds a tick of a filesystem's clock lasts, about; and how long to wait for one at most (FAT's last two seconds).
 _TICK: Final = 0.004
 _LONGEST_TICK: Final = 0.05
+
+#: What the kernel says of a path at which nothing is that we could know of.
+_NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG}
+
+#: As many symbolic links as the kernel follows (path_resolution(7)).
+_MOST_LINKS: Final = 40
 
 
 class StageReport:
@@ -56,14 +65,17 @@ class StageReport:
         extras: the paths at which what was made beside the outputs has been published.
         kept: for each output whose destination the program wrote to as well: the path to which that version was moved when the
             staged version replaced it.
+        kept_extras: for each path beside the outputs whose version was to be kept (`keep_replaced` of :meth:`Stage.publish`): the
+            path to which that was moved.
     """
 
-    __slots__ = ("extras", "kept", "outputs")
+    __slots__ = ("extras", "kept", "kept_extras", "outputs")
 
     def __init__(self) -> None:
         self.outputs: dict[Hashable, Outcome] = {}
         self.extras: tuple[Path, ...] = ()
         self.kept: dict[Hashable, Path] = {}
+        self.kept_extras: dict[Path, Path] = {}
 
     def __repr__(self) -> str:
         return f"<StageReport: outputs={self.outputs!r}, extras={self.extras!r}, kept={self.kept!r}>"
@@ -121,21 +133,23 @@ class _Output:
 
 
 class _Place:
-    """A staging folder for the outputs of one directory, or of a root and all that is below it; and what we put there ourselves.
+    """A staging folder for the outputs of one directory, or of one and all that is below it; and what we put there ourselves.
 
     Attributes:
         wrapper: the staging folder.
         path: its path.
+        published_in: the directory whose place it takes.
         entry: the first of those outputs.
         made: the folders that were made for outputs to lie in, as paths from the staging folder.
         copied: when each old version was copied there, by the filesystem's clock.
     """
 
-    __slots__ = ("copied", "entry", "made", "path", "wrapper")
+    __slots__ = ("copied", "entry", "made", "path", "published_in", "wrapper")
 
-    def __init__(self, wrapper: Wrapper, entry: Entry) -> None:
+    def __init__(self, wrapper: Wrapper, published_in: str, entry: Entry) -> None:
         self.wrapper = wrapper
         self.path = wrapper.path  # the working directory of this moment counts
+        self.published_in = published_in
         self.entry = entry
         self.made: set[str] = set()
         self.copied: dict[str, int] = {}
@@ -147,6 +161,13 @@ class _Place:
     def is_link(self, output: _Output) -> bool:
         """Say whether a symbolic link was made."""
         return stat.S_ISLNK(os.stat(output.inner, dir_fd=self.wrapper.fd, follow_symlinks=False).st_mode)
+
+    def is_same(self, output: _Output) -> bool:
+        """Say whether what was made is another link to the very file that stands at the destination."""
+        destination = output.entry.destination
+        return rename.identity(self.wrapper.fd, output.inner) == rename.identity(
+            destination.directory.fd, destination.name
+        )
 
     def make_way(self, output: _Output) -> None:
         """Make the folders in which an output lies."""
@@ -162,6 +183,18 @@ class _Place:
             except FileExistsError:
                 continue
             self.made.add(path)
+
+    def target(self, link: str) -> str:
+        """Return what a symbolic link at a staged path will say where it is published."""
+        adapter = work.LinkAdapter(self.path, self.published_in, self.wrapper.neighbours)
+        return adapter.target(os.readlink(link), os.path.dirname(link)[len(self.path) :].lstrip("/"))
+
+    def remove_unchanged(self) -> None:
+        """Remove what we have put there ourselves, as far as no program has made anything of it."""
+        for path in self.copied:
+            if work.find(self.wrapper.fd, path, (), self.copied) == "copy":
+                remove.remove_if_unlocked(self.wrapper.fd, path)
+        work.remove_unused(self.wrapper.fd, self.made)
 
     def clear(self, path: str) -> None:
         """Remove the folders that we made at a path and in it, as far as nothing is in them."""
@@ -185,6 +218,19 @@ class _Place:
             else:
                 yield path
 
+    def published_as(self, inner: str) -> Iterator[str]:
+        """Yield the path at which something that was made beside the outputs will be, or each path in a folder that is there.
+
+        Args:
+            inner: its path from the staging folder.
+        """
+        path = place_of_extra(self.wrapper, inner, self.entry)
+        if os.path.isdir(path) and rename.is_folder(self.wrapper.fd, inner):
+            for name in sorted(self.wrapper.entries(inner)):
+                yield from self.published_as(f"{inner}/{name}")
+        else:
+            yield path
+
     def next_tick(self) -> int:
         """Return a moment after all that was done so far, in nanoseconds by the filesystem's clock.
 
@@ -195,61 +241,155 @@ class _Place:
         while now == first and time.monotonic() < give_up:
             time.sleep(_TICK / 4)
             now = self.wrapper.touch()
+        if now != first and now % _SECOND == 0:
+            # exfat-fuse stamps a touch by the exact clock, and a write by time(3), which may be a tick behind.
+            time.sleep(_TICK)
         return now
 
 
 class _Places:
     """The staging folders, by the directories of the outputs. It knows nothing of the stage, which is no cycle then."""
 
-    __slots__ = ("_by_directory", "_root", "_shared")
+    __slots__ = ("_by_directory", "_neighbours", "_on_mounts", "_root", "_root_tmp_dir", "_shared")
 
-    def __init__(self, root: str | None) -> None:
+    def __init__(self, root: str | None, root_tmp_dir: str | None) -> None:
         """Have none yet.
 
         Args:
-            root: the directory below which all that can be is staged in one folder.
+            root: the directory below which all that is on one mount is staged in one folder.
+            root_tmp_dir: where to make the folder for all that is on the mount of that; None: in the root.
         """
         self._by_directory: dict[DestinationDirectory, tuple[_Place, str]] = {}
+        self._neighbours: list[tuple[str, str]] = []
         self._root = root
+        self._root_tmp_dir = root_tmp_dir
         self._shared: _Place | None = None
+        #: Those for what is on other mounts, by the directory that each is in.
+        self._on_mounts: dict[DestinationDirectory, _Place] = {}
 
     def __iter__(self) -> Iterator[_Place]:
         return iter(dict.fromkeys(place for place, _ in self._by_directory.values()))
+
+    def directories(self) -> Iterator[tuple[str, str, _Place]]:
+        """Yield each directory in which something is published, the path that is its place in a staging folder, and that folder.
+
+        A directory below a root may be a symbolic link to anywhere; in the staging folder it is none.
+        """
+        for directory, (place, folder) in self._by_directory.items():
+            yield directory.path, os.path.join(place.path, folder).rstrip("/"), place
+        for shared in (self._shared, *self._on_mounts.values()):
+            if shared is not None:
+                yield shared.published_in, shared.path, shared
 
     def of(self, entry: Entry) -> _Place:
         """Return that of an output's directory."""
         return self._by_directory[entry.destination.given_directory][0]
 
     def stage(self, entry: Entry) -> Wrapped:
-        """Return where an output is to be made; the staging folder is made if there is none for its directory yet."""
+        """Return where an output is to be made; the staging folder is made if there is none for its directory yet.
+
+        Raises:
+            ValueError: it has a name that is ours in a staging folder.
+        """
         destination = entry.destination
-        if destination.given_directory not in self._by_directory:
-            self._by_directory[destination.given_directory] = self._below_root(entry) or (
-                _Place(entry.new_wrapper(), entry),
-                "",
-            )
-        place, folder = self._by_directory[destination.given_directory]
-        return Wrapped(place.wrapper, os.path.join(folder, destination.given_name))
+        directory, name = destination.given_directory, destination.given_name
+        if directory not in self._by_directory:
+            beside = self._below_root(entry)
+            self._by_directory[directory] = beside or (self._new(entry.new_wrapper(), directory.path, entry), "")
+        place, folder = self._by_directory[directory]
+        if not folder and is_reserved(name):
+            msg = f"{destination.path!r} has a name that Atomik uses itself in its staging folders; choose another"
+            raise ValueError(msg)
+        return Wrapped(place.wrapper, os.path.join(folder, name))
+
+    def _new(self, wrapper: Wrapper, published_in: str, entry: Entry) -> _Place:
+        place = _Place(wrapper, published_in, entry)
+        self._neighbours.append((place.path, published_in))
+        wrapper.neighbours = self._neighbours
+        return place
 
     def _below_root(self, entry: Entry) -> tuple[_Place, str] | None:
-        """Return the folder for an output's directory in the root's staging folder; None if it cannot be staged there."""
+        """Return the folder for an output's directory in a staging folder that takes the place of the root, or of a directory in it.
+
+        None if the output does not lie in the root.
+        """
         directory = entry.destination.given_directory
         path = os.path.normpath(directory.path)
-        if self._root is None or not paths.is_in(path, self._root):
+        if self._root is None or not (self._root_tmp_dir or paths.is_in(path, self._root)):
             return None
-        folder = path[len(self._root) :].lstrip("/")
-        if self._shared is None:
-            self._shared = _Place(entry.new_wrapper(self._root), entry)
-            self._shared.wrapper.mirrors = self._root
-        shared = self._shared
-        can_be_renamed = mounts.mount_id(directory.fd) == mounts.mount_id(shared.wrapper.fd)
-        if not (can_be_renamed or entry.options.tmp_dir) or folder.partition("/")[0] == LOCK:
+        place = self._shared or self._share(self._root, entry)
+        if not paths.is_in(path, self._root) or not _leads_to(path, directory.fd):
             return None
-        shared.make_folders(folder)
-        fd = entry.fds.open(folder or ".", REAL_DIRECTORY, dir_fd=shared.wrapper.fd)
+        mount = mounts.mount_id(directory.fd)
+        top = self._root
+        if mount != mounts.mount_id(place.wrapper.fd) and not entry.options.tmp_dir:
+            place, top = self._share_on_mount(path, mount, entry)
+        folder = path[len(top) :].lstrip("/")
+        if is_reserved(folder.partition("/")[0]):
+            return None
+        place.make_folders(folder)
+        fd = entry.fds.open(folder or ".", REAL_DIRECTORY, dir_fd=place.wrapper.fd)
         entry.prepare_like_destination(fd)
         entry.fds.close(fd)
-        return shared, folder
+        return place, folder
+
+    def _share(self, root: str, entry: Entry) -> _Place:
+        """Make the root's staging folder, in which it is noted where else something is staged."""
+        chosen = None if entry.options.tmp_dir else entry.open_directory(self._root_tmp_dir or root)
+        self._shared = self._mirror(root, chosen, entry)
+        entry.note_in(self._shared.wrapper)
+        return self._shared
+
+    def _share_on_mount(self, path: str, mount: int | None, entry: Entry) -> tuple[_Place, str]:
+        """Return the staging folder for what is on another mount than the root's folder, and the directory whose place it takes.
+
+        That is the topmost one on this mount, so that `..` leads where it would lead without a stage; or the next one that may be
+        written to; at last the output's own.
+
+        Args:
+            path: the output's directory.
+            mount: what that is on.
+            entry: the output.
+        """
+        *above, own = self._directories_on_mount(path, mount)
+        for top in above:
+            try:
+                directory = entry.open_directory(top)
+                # What is made in others could not be removed, or not be found by a cleaner.
+                if directory.readable and not directory.is_append_only:
+                    return self._share_in(directory, top, entry), top
+            except OSError:
+                continue  # it may not be written to, or is gone
+        return self._share_in(entry.open_directory(own), own, entry), own
+
+    def _share_in(self, directory: DestinationDirectory, top: str, entry: Entry) -> _Place:
+        """Return the staging folder in a directory, whose path is `top`; it is made if there is none yet."""
+        if directory not in self._on_mounts:
+            self._on_mounts[directory] = self._mirror(top, directory, entry)
+        return self._on_mounts[directory]
+
+    def _directories_on_mount(self, path: str, mount: int | None) -> list[str]:
+        """Return a directory and those above it in the root, as far as they are on its mount, the topmost first."""
+        found = [path]
+        for above in paths.above(path):
+            if not paths.is_in(above, self._root or "") or mounts.mount_id_at(above) != mount:
+                break
+            found.append(above)
+        return found[::-1]
+
+    def _mirror(self, top: str, directory: DestinationDirectory | None, entry: Entry) -> _Place:
+        """Make a staging folder in a directory, or in the tmp_dir, which takes the place of the directory `top`."""
+        place = self._new(entry.new_wrapper(directory), top, entry)
+        place.wrapper.mirrors = top
+        return place
+
+
+def _leads_to(path: str, fd: int) -> bool:
+    """Say whether a path leads to an open directory: one with `..` behind a symbolic link does not once that is left out."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except OSError:
+        return False
 
 
 class Stage(JointBlock):
@@ -269,6 +409,7 @@ class Stage(JointBlock):
         extras: Extras,
         *,
         root: str | None,
+        root_tmp_dir: str | None,
         strict: bool,
     ) -> None:
         if isinstance(outputs, str | bytes | os.PathLike):
@@ -282,9 +423,24 @@ class Stage(JointBlock):
         self._outputs = {key: _Output(key, os.fsdecode(path)) for key, path in pairs}
         self._report = StageReport()
         self._was_opened = False
-        self._places = _Places(root)
+        self._places = _Places(root, root_tmp_dir)
         self._transaction = Transaction(options.sync, is_shared=True, must_exchange=False)
         self._nest()
+        if root_tmp_dir is not None:
+            self._require_outside(root_tmp_dir)
+
+    def _require_outside(self, directory: str) -> None:
+        """Raise ValueError if a directory to stage in lies inside an output, or is one."""
+        for output in self._outputs.values():
+            if not os.path.isdir(output.path):
+                continue
+            replaced = os.path.realpath(output.path) if self._options.follow_symlinks else _real(output.path)
+            if paths.is_in(os.path.realpath(directory), replaced):
+                msg = (
+                    f"root_tmp_dir {directory!r} lies inside the output {output.destination!r}, which is replaced as a whole; "
+                    "choose another"
+                )
+                raise ValueError(msg)
 
     def _nest(self) -> None:
         """Find out which outputs lie in others, and see that no two are the same.
@@ -368,6 +524,121 @@ class Stage(JointBlock):
         place.copied[output.inner] = place.next_tick()
         return staged
 
+    def make_folder(self, key: Any, inner: str = "") -> Path:
+        """Make a folder at the staged path, or at the path `inner` in it, for a program that wants to find one; return its path.
+
+        It is not taken for the program's work: a folder in which nothing is made is as if nothing were there.
+
+        Raises:
+            KeyError: there is no such output.
+            NotADirectoryError: a file is there.
+            OSError: it cannot be made.
+            ValueError: the stage is not open; `inner` leads out of the output.
+        """
+        self._require_open("laid out")
+        output = self._outputs[key]
+        place, path = self._place(output), os.path.normpath(os.path.join(output.inner, inner))
+        if not paths.is_in(path, output.inner):
+            msg = f"inner is {inner!r}, which leads out of the output; it takes a path in it"
+            raise ValueError(msg)
+        place.make_folders(path)
+        folder = os.path.join(place.path, path)
+        if not os.path.isdir(folder):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+        return _as_path(folder)
+
+    def resolved(self, key: Any) -> Path:
+        """The path at which to look, while the stage is open, at what this output will be once all are published.
+
+        That is its staged path; if a symbolic link was made there, it is what the link will lead to from its destination, which
+        may be another output of the stage, or what was made beside one.
+
+        Raises:
+            KeyError: there is no such output.
+            OSError: what is there cannot be looked at.
+            ValueError: the stage is not open.
+        """
+        return _as_path(self._resolve(key))
+
+    def _resolve(self, key: Any) -> str:
+        staged, path = self._staged_path(key), self._outputs[key].path
+        place: _Place | None = self._place(self._outputs[key])
+        for _ in range(_MOST_LINKS):
+            if not stat.S_ISLNK(_mode(staged)):
+                break
+            target = os.readlink(staged) if place is None else place.target(staged)
+            path = _real(os.path.join(os.path.dirname(_real(path)), target))
+            staged, place = self._made_at(path)
+        return staged
+
+    def _made_at(self, path: str) -> tuple[str, _Place | None]:
+        """Return where that is now which will be at a path, an output or beside one, and the place that it is in if it is staged.
+
+        Args:
+            path: where it will be, without symbolic links on the way.
+        """
+        for directory, staged_in, place in self._places.directories():
+            folder = os.path.realpath(directory)
+            if paths.is_in(path, folder):
+                staged = staged_in + path[len(folder) :]
+                if _mode(staged):
+                    return staged, place
+        return path, None
+
+    def outcomes(self) -> dict[Hashable, Outcome]:
+        """Say what would become of each output if the stage were published now, in the words of :class:`StageReport`.
+
+        Raises:
+            DirectWriteError: a symbolic link at a destination was replaced, and something was made at the staged path, too.
+            ValueError: the stage is not open.
+        """
+        self._require_open("looked at")
+        return self._look({})
+
+    def is_written(self, key: Any) -> bool:
+        """Say whether a program has written to the destination of this output itself since the stage was opened.
+
+        Of an output that lies in another one: to the destination of that.
+
+        Raises:
+            KeyError: there is no such output.
+            ValueError: the stage is not open.
+        """
+        top = self._outputs[key].top
+        self._require_open("looked at")
+        if top.followed is not None and _followed_link(top.entry) != top.followed:
+            return True
+        return work.change_of(top.entry.destination, top.entry.old, top.opened_at) == "written"
+
+    def extras(self) -> list[Path]:
+        """The paths at which what was made beside the outputs would be published now; what stands at one would be replaced.
+
+        Of a folder that is there already, it is the paths of what is added to it.
+
+        Raises:
+            OSError: what was made cannot be looked at.
+            ValueError: the stage is not open.
+        """
+        self._require_open("looked at")
+        return [
+            _as_path(path)
+            for place, made in self._made_beside().items()
+            for inner in made
+            for path in place.published_as(inner)
+        ]
+
+    def find(self, path: StrPath) -> Path | None:
+        """Return where that is now which would be published at a path, an output or what was made beside one; None if nothing is.
+
+        Raises:
+            OSError: what is there cannot be looked at.
+            ValueError: the stage is not open.
+        """
+        self._require_open("looked at")
+        final = _real(os.path.abspath(os.fsdecode(path)))
+        staged, place = self._made_at(final)
+        return None if place is None else _as_path(staged)
+
     @property
     def report(self) -> StageReport:
         """What the stage did; complete when the stage has ended."""
@@ -429,8 +700,12 @@ class Stage(JointBlock):
     def _place(self, output: _Output) -> _Place:
         return self._places.of(output.entry)
 
-    def publish(self) -> None:
+    def publish(self, *, warn: bool = True, keep_replaced: Iterable[StrPath] = ()) -> None:
         """Publish every output, and what was made beside them. Repeated, it does nothing.
+
+        Args:
+            warn: log which destinations a program wrote to itself. False: the caller says it, from `report`.
+            keep_replaced: those of `extras` that are not to be lost: what stands there is kept beside what replaces it.
 
         Raises:
             NothingStagedError: an output was not made, neither at its staged path nor at its destination; the message names
@@ -446,17 +721,23 @@ class Stage(JointBlock):
         """
         if self.state == "published" or self._transaction.is_foreign:
             return
-        if self.state != "open":
-            msg = f"the stage cannot be published: it is {self.state}"
-            raise ValueError(msg)
+        self._require_open("published")
         kept: dict[Hashable, str] = {}
+        kept_extras: dict[str, str] = {}
         extras: list[Entry] = []
         try:
             members = self._find_members(kept)
             extras += self._adopt_extras()
+            to_keep = {os.path.abspath(os.fsdecode(path)) for path in keep_replaced}
+            for extra in extras:
+                path = extra.destination.path
+                if os.path.abspath(path) in to_keep and (where := _keep_old_beside(extra)):
+                    kept_extras[path] = where
             members.update(dict.fromkeys(extras))
             for entry, member in members.items():
                 self._transaction.complete(entry, member)
+            # Links last: what they lead to is there, then.
+            members = dict(sorted(members.items(), key=lambda pair: pair[0].kind == "symlink"))
         except BaseException as error:
             if isinstance(error, OSError):
                 self._keep_all(error)
@@ -468,7 +749,41 @@ class Stage(JointBlock):
             if self._transaction.end == "published":
                 self._report.extras = tuple(_as_path(entry.destination.path) for entry in extras)
                 self._report.kept = {key: _as_path(where) for key, where in kept.items()}
-                self._warn_of_direct_writes()
+                self._report.kept_extras = {_as_path(path): _as_path(where) for path, where in kept_extras.items()}
+                if warn:
+                    self._warn_of_direct_writes()
+
+    def keep(self) -> list[Path]:
+        """Keep everything that was made so far, publish nothing, and end the stage; return the folders in which it is.
+
+        They are called ``atomik-kept-…``, and no :func:`atomik.clean` touches them. What the stage put there itself is not kept.
+        Of a stage that is not open nothing is kept.
+
+        Raises:
+            OSError: something could not be kept. It stays staged, and the error says where everything else is.
+        """
+        if self.state != "open" or self._transaction.is_foreign:
+            return []
+        kept: list[str] = []
+        trouble: list[OSError] = []
+        for place in self._places:
+            try:
+                place.remove_unchanged()
+                where = place.wrapper.rescue()
+            except OSError as error:
+                trouble.append(error)
+            else:
+                kept += [] if where is None else [where]
+        self._drop(trouble[0] if trouble else None)
+        if trouble:
+            msg = f"Not everything could be kept ({trouble[0].strerror}); what could is in {', '.join(map(repr, kept)) or 'no folder'}"
+            raise OSError(trouble[0].errno, msg) from trouble[0]
+        return [_as_path(where) for where in kept]
+
+    def _require_open(self, what: str) -> None:
+        if self.state != "open":
+            msg = f"the stage cannot be {what}: it is {self.state}"
+            raise ValueError(msg)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -487,13 +802,7 @@ class Stage(JointBlock):
         Raises:
             OSError: what is wrong with what was made.
         """
-        outcomes = self._report.outputs
-        for output in self._outputs.values():
-            if output.outer is None:
-                outcomes[output.key] = self._outcome(output, kept)
-        for output in self._outputs.values():
-            if output.outer is not None:
-                outcomes[output.key] = self._inner_outcome(output)
+        self._report.outputs = outcomes = self._look(kept)
         self._refuse_missing()
         if self._strict:
             self._refuse_direct_writes(kept)
@@ -502,6 +811,8 @@ class Stage(JointBlock):
             if output.member is None:
                 continue
             if outcomes[output.key] == "published":
+                if self._place(output).is_link(output):
+                    output.entry.leads_to_folder = stat.S_ISDIR(_mode(self._resolve(output.key)))
                 members[output.entry] = output.member
             else:
                 self._transaction.drop(output.entry, output.member, None)
@@ -520,11 +831,21 @@ class Stage(JointBlock):
         if self._options.backup is not None:
             kept[output.key] = self._options.backup  # where what is replaced goes in any case
             return
-        where = os.path.join(os.path.dirname(output.destination.rstrip("/")), kept_name())
-        if output.entry.keep_old_at(where):
+        if where := _keep_old_beside(output.entry):
             kept[output.key] = where
         else:
             del kept[output.key]
+
+    def _look(self, kept: dict[Hashable, str]) -> dict[Hashable, Outcome]:
+        """Find out what has become of each output; `kept` receives the keys of those that were made twice."""
+        outcomes: dict[Hashable, Outcome] = {}
+        for output in self._outputs.values():
+            if output.outer is None:
+                outcomes[output.key] = self._outcome(output, kept)
+        for output in self._outputs.values():
+            if output.outer is not None:
+                outcomes[output.key] = self._inner_outcome(output, outcomes[output.top.key])
+        return {key: outcomes[key] for key in self._outputs}
 
     def _outcome(self, output: _Output, kept: dict[Hashable, str]) -> Outcome:
         """Say what has become of an output that lies in no other one."""
@@ -542,16 +863,15 @@ class Stage(JointBlock):
                 raise DirectWriteError(errno.EEXIST, msg, output.destination)
             return "direct"
         if found == "work":
-            if change == "written":
+            if change == "written" and not place.is_same(output):
                 kept[output.key] = ""
             return "published"
         if change == "written" or (change == "replaced" and found == "nothing"):
             return "direct"
         return "unchanged" if found == "copy" else "missing"
 
-    def _inner_outcome(self, output: _Output) -> Outcome:
+    def _inner_outcome(self, output: _Output, fate: Outcome) -> Outcome:
         """Say what has become of an output that lies in another: it shares its fate, if it is there."""
-        fate = self._report.outputs[output.top.key]
         if fate == "published":
             is_there = rename.identity(self._place(output).wrapper.fd, output.inner) is not None
         else:
@@ -602,10 +922,7 @@ class Stage(JointBlock):
     def _keep_all(self, error: OSError) -> None:
         """Keep everything that the program has made; `error` then says where."""
         for place in self._places:
-            for path in place.copied:
-                if work.find(place.wrapper.fd, path, (), place.copied) == "copy":
-                    remove.remove_if_unlocked(place.wrapper.fd, path)
-            work.remove_unused(place.wrapper.fd, place.made)
+            place.remove_unchanged()
         self._transaction.keep_staged(error)
 
     def _adopt_extras(self) -> Iterator[Entry]:
@@ -615,11 +932,8 @@ class Stage(JointBlock):
             ExtrasError: there is something, and that is refused.
             OSError: what is wrong with where one is to be.
         """
-        outputs = {place: set[str]() for place in self._places}
-        for output in self._outputs.values():
-            outputs[self._place(output)].add(output.inner)
-        found = {place: made for place in self._places if (made := list(place.extras(outputs[place])))}
-        if not found or self._extras == "discard":
+        found = self._made_beside()
+        if not found:
             return
         if self._extras == "refuse":
             made = [
@@ -634,12 +948,41 @@ class Stage(JointBlock):
             # As a direct run would have, which nobody asks whether it may.
             yield from self._transaction.adopt(place.wrapper, extras, place.entry, overwrite=True)
 
+    def _made_beside(self) -> dict[_Place, list[str]]:
+        """Return the paths of what was made beside the outputs, unless that is to be dropped, by staging folder."""
+        outputs = {place: set[str]() for place in self._places if self._extras != "discard"}
+        for output in self._outputs.values() if outputs else ():
+            outputs[self._place(output)].add(output.inner)
+        return {place: made for place, inner in outputs.items() if (made := list(place.extras(inner)))}
+
 
 def _as_path(path: str) -> Path:
     # Imported here: `atomik run` takes a tenth less time without it.
     from pathlib import Path
 
     return Path(path)
+
+
+def _real(path: str) -> str:
+    """Return a path without symbolic links on the way; its last component may be one, or nothing yet."""
+    folder, name = os.path.split(os.path.normpath(path) if os.path.basename(path) in {"", ".", ".."} else path)
+    return os.path.join(os.path.realpath(folder), name)
+
+
+def _keep_old_beside(entry: Entry) -> str | None:
+    """Have the version that is replaced kept beside its path; return where, None if there is none."""
+    where = os.path.join(os.path.dirname(entry.destination.path.rstrip("/")), kept_name())
+    return where if entry.keep_old_at(where) else None
+
+
+def _mode(path: str) -> int:
+    """Return the mode of what stands at a path, a symbolic link itself; 0 if nothing does, or if we may not look."""
+    try:
+        return os.lstat(path).st_mode
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        return 0
 
 
 def _followed_link(entry: Entry) -> tuple[int, int] | None:
@@ -662,6 +1005,8 @@ def stage(
     follow_symlinks: bool = True,
     inherit: bool = True,
     root: StrPath | None = None,
+    root_tmp_dir: StrPath | None = None,
+    allow_gap: bool = False,
     extras: Extras = "publish",
     strict: bool = False,
 ) -> Stage:
@@ -696,8 +1041,15 @@ def stage(
             False: it stays as the program made it, as if nothing had been there.
         root: a directory. Outputs that lie in it, at any depth, are staged in one folder, each at the place that it has in
             `root`: relative paths from one to another hold between directories, too, and a thousand directories need no descriptor
-            each. That folder is in `root` (or in `tmp_dir`), and :func:`atomik.clean` finds it there if the process is killed. An
-            output that lies elsewhere, or on another mount, is staged beside its destination.
+            each. That folder is in `root` (or in `tmp_dir`), and if the process is killed, :func:`atomik.clean` finds it there,
+            and all else that the stage has left. Outputs on another mount have such a folder there, in the topmost directory
+            between `root` and them that is on that mount and may be written to: relative paths hold among them, up to that
+            directory. An output that does not lie in `root` is staged beside its destination.
+        root_tmp_dir: a directory to make that folder in; nothing else is staged there. Outputs on another mount than this are
+            staged as said, at the topmost in `root` itself.
+        allow_gap: where a filesystem cannot exchange two names (NFS), replace a folder all the same: the old one is taken away, in
+            one instant, just before the new one takes its place, and in between nothing is there. So, on every filesystem, does a
+            symbolic link that leads to a folder replace a folder.
         extras: what to do with what is made beside the outputs. ``"publish"``: publish it beside the destinations, where it
             replaces what a direct run would have replaced; ``"refuse"``: raise an error and keep everything; ``"discard"``:
             drop it.
@@ -708,11 +1060,13 @@ def stage(
         a stage; its ``with`` yields it.
 
     Raises:
-        ValueError: an argument makes no sense; two outputs have one destination.
+        ValueError: an argument makes no sense; two outputs have one destination; `root_tmp_dir` without `root`, or with `tmp_dir`,
+            or inside an output.
         TypeError: `outputs` is a single path.
 
     Where a filesystem cannot exchange two names (NFS), outputs that exist are replaced one after the other, each file in one
-    instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened.
+    instant, and cannot be taken back if a later one fails; a folder that exists is refused when the stage is opened, unless
+    `allow_gap` is true.
     """
     options = Options(
         overwrite=overwrite,
@@ -722,10 +1076,17 @@ def stage(
         permissions=permissions,
         follow_symlinks=follow_symlinks,
         inherit=inherit,
+        allow_gap=allow_gap,
         backup=backup,
     )
     if backup is not None and len(outputs) > 1:
         msg = f"backup keeps one version, and there are {len(outputs)} outputs; stage without it, or publish one folder"
         raise ValueError(msg)
-    above = None if root is None else os.path.abspath(os.fsdecode(root))
-    return Stage(outputs, options, extras, root=above, strict=strict)
+    if root is None and root_tmp_dir is not None:
+        msg = "root_tmp_dir says where the staging folder of the root is, and there is no root"
+        raise ValueError(msg)
+    if tmp_dir is not None and root_tmp_dir is not None:
+        msg = "tmp_dir says where everything is staged, root_tmp_dir where the root's folder is; pass one of them"
+        raise ValueError(msg)
+    above, beside = (None if path is None else os.path.abspath(os.fsdecode(path)) for path in (root, root_tmp_dir))
+    return Stage(outputs, options, extras, root=above, root_tmp_dir=beside, strict=strict)

@@ -257,7 +257,24 @@ def test_who_imports_whom():
 HELD = {
     "publication": {"destination", "kind", "state", "staged", "open", "publish", "discard"},
     "group": {"file", "folder", "path", "symlink", "state", "publications", "publish", "discard"},
-    "stage": {"staged", "destination", "old", "copy_old", "report", "state", "open", "publish", "discard"},
+    "stage": {
+        "staged",
+        "destination",
+        "old",
+        "copy_old",
+        "make_folder",
+        "outcomes",
+        "resolved",
+        "is_written",
+        "extras",
+        "find",
+        "report",
+        "state",
+        "open",
+        "publish",
+        "keep",
+        "discard",
+    },
 }
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 
 from . import calls
-from .descriptors import Descriptors
+from .descriptors import DIRECTORY, Descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,17 @@ def mount_id(fd: int) -> int | None:
         info = os.read(fds.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC), _MOST_INFO)
         return int(info.partition(b"mnt_id:")[2].split(None, 1)[0])
     except (OSError, ValueError, IndexError):
+        return None
+    finally:
+        fds.close_all()
+
+
+def mount_id_at(path: str) -> int | None:
+    """Return the id of the mount that the directory at a path is on, or None where nobody can tell, or it cannot be opened."""
+    fds = Descriptors()
+    try:
+        return mount_id(fds.open(path, DIRECTORY | getattr(os, "O_PATH", 0)))
+    except OSError:
         return None
     finally:
         fds.close_all()

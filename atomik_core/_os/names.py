@@ -14,6 +14,8 @@ KEPT: Final = "atomik-kept-"
 #: The file in a staging folder whose lock travels to other hosts, where that of a folder does not. Not just "lock": that
 #: may be the destination's own name, which is staged beside it.
 LOCK: Final = ".atomik-lock"
+#: How the links begin by which a staging folder notes the other directories in which something is staged with it.
+NOTE: Final = ".atomik-directory-"
 
 _RANDOM_BYTES: Final = 8
 _LENGTH: Final = len(PREFIX) + 2 * _RANDOM_BYTES + 4
@@ -43,6 +45,11 @@ def wrapper_name() -> str:
 def kept_name() -> str:
     """Return a new name for finished work that is kept; no cleaner takes it for a leftover."""
     return KEPT + _token(_PLAIN)
+
+
+def is_reserved(name: str) -> bool:
+    """Say whether Atomik itself makes this name in a staging folder, beside what is staged there."""
+    return name == LOCK or (name.startswith(NOTE) and name[len(NOTE) :].isdigit())
 
 
 def is_kept_name(name: str) -> bool:

@@ -18,7 +18,10 @@ from .filesystems import Filesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, Literal, TypeAlias
+
+    #: What a name has replaced: what now stands at the source, an empty folder of which nothing is left, or nothing.
+    Replaced: TypeAlias = Literal["old", "empty folder", "nothing"]
 
 #: A filter answers EPERM or EACCES for a call that it does not know, too; the next rung gives the true one, if it is one.
 _NEXT_RUNG: Final = UNSUPPORTED | {errno.EPERM, errno.EACCES}
@@ -111,8 +114,8 @@ def exchange(a_dir: int, a: str, b_dir: int, b: str) -> None:
     calls.renameat2(a_dir, a, b_dir, b, RENAME_EXCHANGE)
 
 
-def swap_in(source_dir: int, source: str, target_dir: int, target: str, *, is_folder: bool) -> bool:
-    """Put a file or folder where another stands or none does; say whether `source` now holds what stood there.
+def swap_in(source_dir: int, source: str, target_dir: int, target: str, *, is_folder: bool) -> Replaced:
+    """Put a file or folder where another stands or none does; say what it has replaced: an old one is at `source` then.
 
     EXCHANGE; ENOENT (nothing there any more): as a new one; EEXIST then (it is back): again. Where EXCHANGE is missing,
     an empty folder is still replaced by plain rename.
@@ -126,7 +129,7 @@ def swap_in(source_dir: int, source: str, target_dir: int, target: str, *, is_fo
                 new(source_dir, source, target_dir, target)
             except FileExistsError:
                 continue
-            return False
+            return "nothing"
         except OSError as error:
             # EXDEV: an empty folder of an overlay's lower layer.
             if (
@@ -136,8 +139,8 @@ def swap_in(source_dir: int, source: str, target_dir: int, target: str, *, is_fo
             ):
                 raise
             _replace_empty_folder(source_dir, source, target_dir, target, error)
-            return False
-        return True
+            return "empty folder"
+        return "old"
     raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), source, None, target)
 
 

@@ -130,7 +130,7 @@ class Backup:
     def _take_folder(self, holder: Holder, name: str) -> None:
         directory = holder.fd
         source_and_target = (directory, name, self._place.directory.fd, self._place.name)
-        if not rename.swap_in(*source_and_target, is_folder=True):
+        if rename.swap_in(*source_and_target, is_folder=True) != "old":
             return
         if not rename.is_folder(directory, name):
             rename.exchange(*source_and_target)

@@ -11,7 +11,7 @@ from .._os import calls, metadata, names
 from .._os.copying import Transfer
 from ..errors import ExtrasError, NothingStagedError
 from . import explain
-from .staging import Wrapped, open_content
+from .staging import Wrapped, keep, open_content
 from .work import LinkAdapter
 
 TYPE_CHECKING = False
@@ -177,20 +177,20 @@ class PathContent(_Content):
         if status is None or entry.kind is None:
             nothing = self._nothing(entry, status, extras)
             if extras and self._extras != "discard":
-                staging.wrapper.keep(nothing)
+                keep([staging.wrapper], nothing)
             raise nothing
         if entry.destination.ends_with_slash and entry.kind == "file":
             msg = "The destination ends with a slash, which names a folder, and a file was made; drop the slash, or make a folder"
             wrong = NotADirectoryError(errno.ENOTDIR, msg, entry.destination.path)
-            staging.wrapper.keep(wrong)
+            keep([staging.wrapper], wrong)
             raise wrong
         if extras and self._extras == "refuse":
             error = _refused_extras(entry, extras)
-            staging.wrapper.keep(error)
+            keep([staging.wrapper], error)
             raise error
         if not entry.fits_old():
             misfit = explain.wrong_kind(entry.destination.path, entry.kind)
-            staging.wrapper.keep(misfit)
+            keep([staging.wrapper], misfit)
             raise misfit
         if extras and self._extras == "publish":
             entry.extras, entry.made_in = extras, staging.wrapper
@@ -294,7 +294,7 @@ def _adapt_links(entry: Entry, staging: Wrapped) -> None:
         published_in = entry.destination.given_directory.path
         if folder:  # an extra of a folder that is merged into one that is there
             published_in = published_in.removesuffix(f"/{folder}")
-    adapter = LinkAdapter(staging.wrapper.path, published_in)
+    adapter = LinkAdapter(staging.wrapper.path, published_in, staging.wrapper.neighbours)
     if entry.kind == "symlink":
         adapter.adapt(staging.wrapper.fd, staging.inner, folder)
     else:

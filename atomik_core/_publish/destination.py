@@ -216,7 +216,18 @@ class _Pool:
 class Directories:
     """The directories of one transaction, each held once, and the parents that were made for them."""
 
-    __slots__ = ("_by_identity", "_created", "_fds", "_first", "_opened", "_paths", "_pool", "_shares")
+    __slots__ = (
+        "_by_identity",
+        "_created",
+        "_fds",
+        "_first",
+        "_noted",
+        "_opened",
+        "_paths",
+        "_pool",
+        "_shares",
+        "notebook",
+    )
 
     def __init__(self, fds: Descriptors, *, shares: bool) -> None:
         """Hold none yet.
@@ -228,6 +239,9 @@ class Directories:
         self._fds = fds
         self._shares = shares
         self._opened: list[DestinationDirectory] = []
+        #: The staging folder in which it is noted in which other directories something is staged.
+        self.notebook: Wrapper | None = None
+        self._noted: set[DestinationDirectory] = set()
         if shares:
             self._paths: set[str] = set()
             self._by_identity: dict[tuple[int, int], DestinationDirectory] = {}
@@ -253,6 +267,24 @@ class Directories:
     def above_created(self) -> list[DestinationDirectory]:
         """The directories in which parents were made, innermost first."""
         return [above for above, _ in reversed(self._created)]
+
+    def note_in(self, notebook: Wrapper) -> None:
+        """Note in this staging folder, from now on, where else something is staged; and where it is already."""
+        self.notebook = notebook
+        for directory in self._opened:
+            if directory.wrappers:
+                self.note(directory)
+
+    def note(self, directory: DestinationDirectory) -> None:
+        """Note, before anything is staged in a directory, that a cleaner has to look there, too.
+
+        By a link, which is whole or absent, after a power cut, too.
+        """
+        notebook = self.notebook
+        if notebook is None or directory is notebook.directory or directory in self._noted:
+            return
+        self._noted.add(directory)
+        notebook.note(directory.path)
 
     def open(
         self, folder: str, *, parents: bool = False, dir_fd: int | None = None, path: str | None = None
@@ -366,10 +398,11 @@ class Directories:
 
     def remove_wrappers(self) -> list[str]:
         """Remove every staging folder; return the paths of those that had to stay."""
+        wrappers = [(wrapper, directory) for directory in self._opened for wrapper in directory.wrappers]
+        wrappers.sort(key=lambda pair: pair[0] is self.notebook)  # last, since it says where the others are
         return [
             os.path.join(directory.current_path, wrapper.name or "")
-            for directory in self._opened
-            for wrapper in directory.wrappers
+            for wrapper, directory in wrappers
             if wrapper.remove() == "left"
         ]
 
@@ -511,6 +544,11 @@ class Destination:
     def real_path(self) -> str:
         """Return the path with every symbolic link resolved but the last component; opens nothing."""
         return os.path.join(os.path.realpath(self._folder), self.name)
+
+    def is_folder(self) -> bool:
+        """Say whether a folder stands there, and no link to one."""
+        status = self.stat()
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
     def is_empty_folder(self) -> bool:
         """Say whether an empty folder stands there."""

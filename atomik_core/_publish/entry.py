@@ -111,14 +111,17 @@ class Entry:
         made_in: the wrapper that these, and the content, were made in.
         wrote_nothing: whether a file is as empty as it was opened.
         sealed: the content's status when it was sealed, if that was looked at.
+        leads_to_folder: whether a symbolic link will lead to a folder, and counts as one.
     """
 
     __slots__ = (
+        "_aside",
         "_backup",
         "_birth_time",
         "_commit_started",
         "_directories",
         "_displaced",
+        "_emptied",
         "_is_shared",
         "_made_as",
         "_must_exchange",
@@ -134,6 +137,7 @@ class Entry:
         "identity",
         "is_complete",
         "kind",
+        "leads_to_folder",
         "made_in",
         "options",
         "sealed",
@@ -161,12 +165,15 @@ class Entry:
         self.made_in: Wrapper | None = None
         self.wrote_nothing = False
         self.sealed: os.stat_result | None = None
+        self.leads_to_folder = False
+        self._aside: Sibling | None = None
         self._backup = None if options.backup is None else Backup(options.backup, self.destination)
         self._old: os.stat_result | None = None
         self._old_fd = -1
         self._old_handle: bytes | None = None
         self._birth_time: tuple[int, int] | None = None
         self._displaced = False
+        self._emptied = False
         self._commit_started = False
         self._replaces_for_good = False
         self._made_as: Wrapped | None = None
@@ -215,9 +222,18 @@ class Entry:
                     raise
                 if destination.is_followed and not follows_again:
                     raise
-                destination.reopen(self._directories)
+                self._reopen_directory()
         msg = "The destination's parent directories are removed by others as fast as they are made"
         raise OSError(errno.EBUSY, msg, destination.path)
+
+    def _reopen_directory(self) -> None:
+        try:
+            self.destination.reopen(self._directories)
+        except OSError as error:
+            # A file that stands there now is no rival's version of the destination, which would win.
+            code = errno.ENOENT if error.errno == errno.ENOTDIR else error.errno
+            msg = f"The destination's directory was removed, and cannot be made again ({os.strerror(error.errno or 0)})"
+            raise OSError(code, msg, self.destination.path) from error
 
     def _check_destination(self) -> None:
         destination, options = self.destination, self.options
@@ -230,7 +246,8 @@ class Entry:
                 status = destination.follow(self._directories, status)
             if status is not None:
                 self._check_old(status)
-                required.replaceable(destination, status, exchange=self._must_exchange or self._backup is not None)
+                exchange = self._must_exchange or self._backup is not None
+                required.replaceable(destination, status, exchange=exchange, allow_gap=options.allow_gap)
                 if status.st_ctime_ns >= now and self.content.is_written_by_name:
                     self._old_handle = self._handle_of(status)
             self._old = status
@@ -255,6 +272,8 @@ class Entry:
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise explain.is_special(self.destination.path, mode)
         kind = self.kind or ("folder" if self.destination.ends_with_slash else None)
+        if self.leads_to_folder and self.options.allow_gap and stat.S_ISDIR(mode):
+            return
         if kind is not None and stat.S_ISDIR(mode) != (kind == "folder"):
             raise explain.wrong_kind(self.destination.path, kind)
 
@@ -284,7 +303,7 @@ class Entry:
         return stat.S_ISDIR(self._old.st_mode) == (self.kind == "folder")
 
     def keep_old_at(self, path: str) -> bool:
-        """Have the version that is replaced kept at a path; where it cannot be exchanged, it is copied there now.
+        """Have the version that is replaced kept at a path; where it can be neither exchanged nor taken away, it is copied now.
 
         Returns:
             whether there is one.
@@ -298,7 +317,7 @@ class Entry:
         backup = Backup(path, self.destination)
         backup.open(self._directories, self.destination, old)
         try:
-            required.replaceable(self.destination, old, exchange=True)
+            required.replaceable(self.destination, old, exchange=True, allow_gap=self.options.allow_gap)
         except UnsupportedFilesystemError:
             if not stat.S_ISREG(old.st_mode):
                 raise
@@ -358,19 +377,35 @@ class Entry:
         self.staging = wrapped = Wrapped(wrapper, self.destination.given_name)
         return wrapped.make_folder(self.fds)
 
-    def new_wrapper(self, directory: str | None = None) -> Wrapper:
+    def new_wrapper(self, directory: DestinationDirectory | None = None) -> Wrapper:
         """Make a staging folder for this entry alone.
 
         Args:
-            directory: where to make it, if there is no tmp_dir; beside the destination if it is not given.
+            directory: where to make it; in the tmp_dir, or else beside the destination, if it is not given.
         """
-        place = self._staged_in
-        if directory is not None and self.options.tmp_dir is None:
-            place = self._directories.open(directory)
+        place = directory or self._staged_in
+        self._directories.note(place)
         return self._prepared(place.new_wrapper(self.fds))
+
+    def open_directory(self, path: str) -> DestinationDirectory:
+        """Open a directory to stage in.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        try:
+            return self._directories.open(path)
+        except OSError as error:
+            msg = f"{path!r}, where to stage, cannot be opened: {error.strerror}"
+            raise OSError(error.errno, msg, self.destination.path) from error
+
+    def note_in(self, wrapper: Wrapper) -> None:
+        """Have it noted in a staging folder in which other directories something is staged."""
+        self._directories.note_in(wrapper)
 
     def shared_wrapper(self) -> Wrapper:
         """Return a staging folder in which the destination's name is free."""
+        self._directories.note(self._staged_in)
         return self._prepared(self._staged_in.shared_wrapper(self.fds, self.destination.given_name))
 
     def _prepared(self, wrapper: Wrapper) -> Wrapper:
@@ -450,6 +485,7 @@ class Entry:
 
     def _wrapped_beside(self) -> Wrapped:
         name = self.destination.given_name
+        self._directories.note(self.destination.directory)
         return Wrapped(self.destination.directory.shared_wrapper(self.fds, name), name)
 
     def _relocate(self, target: Sibling | Wrapped) -> None:
@@ -718,19 +754,56 @@ class Entry:
             placing.place_new(self.named, destination, kind, undoable=undoable)
             return
         exchange = undoable or self._backup is not None
-        if kind == "folder":
+        if kind == "folder" or self.leads_to_folder:
             self._hold_old()
+        if self.leads_to_folder and options.allow_gap and destination.is_folder():
+            self._replace_in_two_steps(kind)  # an exchange would leave the old folder where no reader finds it
+            return
         try:
-            self._displaced = placing.place_over(
+            replaced = placing.place_over(
                 self.named, destination, kind, exchange=exchange, replaces_links=not options.follow_symlinks
             )
+            self._displaced, self._emptied = replaced == "old", replaced == "empty folder"
         except OSError as error:
+            if (
+                kind == "folder"
+                and options.allow_gap
+                and error.errno in placing.NO_EXCHANGE
+                and destination.is_folder()
+            ):
+                self._replace_in_two_steps(kind)
+                return
             if self._must_exchange or self._backup is not None or not exchange or kind == "folder":
                 raise
             if error.errno not in placing.NO_LINKS:
                 raise
             self._replaces_for_good = destination.stat() is not None
             rename.replace_file(*self.named.source, destination.directory.fd, destination.name)
+
+    def _replace_in_two_steps(self, kind: Kind) -> None:
+        """Take the old folder away, in one instant, then publish. In between it has a name that no cleaner touches."""
+        destination = self.destination
+        self._directories.note(destination.directory)
+        self._aside = aside = Sibling(destination.directory, names.kept_name())
+        rename.new_folder(destination.directory.fd, destination.name, *aside.source)
+        try:
+            if not rename.is_folder(*aside.source):  # a rival's file, which came between the look and the rename
+                raise explain.wrong_kind(destination.path, kind)
+            placing.place_new(self.named, destination, kind, undoable=False)
+        except OSError as error:
+            self._put_back(aside, error)
+            raise
+        self._displaced = True
+
+    def _put_back(self, aside: Sibling, error: BaseException) -> None:
+        """Put back what was taken away; `error` says where it is if it cannot go there."""
+        if rename.identity(*aside.source) is None:
+            return  # it had not been taken away yet, or is back
+        try:
+            # A file, too: FAT has no exclusive rename of those.
+            rename.new_folder(*aside.source, self.destination.directory.fd, self.destination.name)
+        except OSError as trouble:
+            error.add_note(f"atomik: the old version is kept as {aside.path!r} ({trouble.strerror})")
 
     def _is_kept(self) -> bool:
         return isinstance(self.staging, Sibling) and names.is_kept_name(self.staging.name or "")
@@ -752,6 +825,7 @@ class Entry:
             staging.open_content(self.fds, self.named)
         if isinstance(self.staging, Wrapped):
             self._made_as = self.staging
+        self._directories.note(self.destination.directory)
         self._move(Sibling(self.destination.directory, names.staging_name()))
 
     def _became_new(self) -> bool:
@@ -764,6 +838,9 @@ class Entry:
 
     def _hold_old(self) -> None:
         """Lock the folder that is to be replaced: out of sight, a cleaner or a leaving reader could take it for a leftover."""
+        if self._old_fd in self.fds:  # of the rung before
+            remove.unlock_and_reap(self._old_fd)
+            self.fds.close(self._old_fd)
         try:
             if self._is_shared:  # of many not all are held, or no descriptor would be left to remove them with
                 self.fds.reserve(self.destination.directory.fd, _RESERVE)
@@ -819,13 +896,32 @@ class Entry:
                 return
             done = self._is_ours() and placing.undo(self.named, self.destination, self.kind, self.identity)
             self._displaced = False
+            if done and self._aside is not None:
+                self._put_back(self._aside, error)
+            if done and self._emptied:
+                self._make_empty_folder_again()
             if self.kind == "folder":
                 staging.open_content(self.fds, self.named)
         except OSError as trouble:
             error.add_note(f"atomik: {path!r} could not be undone: {trouble}")
+            if self._aside is not None:
+                self._put_back(self._aside, error)
         else:
             if not done:
                 error.add_note(f"atomik: {path!r} was not undone: somebody else has replaced it meanwhile")
+                if self._aside is not None:
+                    error.add_note(f"atomik: the version before is kept as {self._aside.path!r}")
+
+    def _make_empty_folder_again(self) -> None:
+        """Make the empty folder again that plain rename has replaced, where EXCHANGE is missing: nothing is left of it."""
+        self._emptied = False
+        if self._old is None:
+            return  # it had come since it was looked for
+        directory, name = self.destination.directory.fd, self.destination.name
+        os.mkdir(name, stat.S_IRWXU, dir_fd=directory)
+        fd = self.fds.open(name, REAL_DIRECTORY, dir_fd=directory)
+        metadata.inherit(fd, self._old, None, None)
+        self.fds.close(fd)
 
     def _is_ours(self) -> bool:
         """Say whether what stands at the destination, if it has our inode's number, is our inode."""
@@ -870,7 +966,7 @@ class Entry:
             OSError: it could not be moved; the error says where it is.
         """
         assert self._backup is not None  # noqa: S101 - who calls has asked
-        directories = self._backup.take(self.named)
+        directories = self._backup.take(self._aside or self.named)
         self._displaced = False
         return directories
 
@@ -879,10 +975,15 @@ class Entry:
         if self._backup is not None:
             self._backup.drop_older()
 
-    def rescue_old(self) -> None:
-        """Move the old version to its backup though its replacement may not be durable, if that was not tried yet."""
+    def rescue_old(self, error: BaseException) -> None:
+        """Move the old version to its backup though its replacement may not be durable, if that was not tried yet.
+
+        One that was taken away stays where it is, which no cleaner touches; `error` then says where.
+        """
         if self._backup is not None and self._displaced:
-            self._displaced = not self._backup.rescue(self.named)
+            self._displaced = not self._backup.rescue(self._aside or self.named)
+        if self._aside is not None and self._displaced:
+            error.add_note(f"atomik: the old version is kept as {self._aside.path!r}")
 
     @property
     def holds_something(self) -> bool:
@@ -892,14 +993,17 @@ class Entry:
     @property
     def holds_old(self) -> bool:
         """Whether the version that was replaced stands at the staging name."""
-        return self._displaced
+        return self._displaced and self._aside is None
 
     def remove_displaced(self) -> None:
         """Remove the old version. What must stay is a leftover, not a failure: it is logged."""
-        if not self._displaced or self._backup is not None or not isinstance(self.staging, Sibling):
+        old = self._aside or self.staging
+        if not self._displaced or self._backup is not None or not isinstance(old, Sibling):
             return
-        directory, name = self.staging.source
         try:
+            if self._aside is not None:
+                self._hide(self._aside)
+            directory, name = old.source
             is_held = self._old_fd != -1 and locks.is_named(self._old_fd, directory, name)
             removal = remove.remove_if_unlocked(directory, name, self._old_fd if is_held else -1)
         except OSError:
@@ -908,10 +1012,21 @@ class Entry:
         if removal == "left":
             import logging
 
-            where = os.path.join(self.staging.directory.path, name)
             logging.getLogger("atomik").warning(
-                "%s: published, but the old version could not be removed and stays at %s", self.destination.path, where
+                "%s: published, but the old version could not be removed and stays at %s",
+                self.destination.path,
+                old.path,
             )
+
+    def _hide(self, aside: Sibling) -> None:
+        """Give the old version that was taken away a name by which readers and cleaners know that nobody needs it."""
+        directory, name = aside.source
+        aside.name = unneeded = names.staging_name()
+        try:
+            os.rename(name, unneeded, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            aside.name = name
+            raise
 
     def leave(self) -> None:
         """Let go of everything: whoever has replaced a folder that we held meanwhile could not remove it.
@@ -979,6 +1094,8 @@ class Entry:
     def remove(self) -> str | None:
         """Remove what is staged; return where something of it had to stay."""
         staged = self.staging
+        if self._aside is not None:
+            self._put_back(self._aside, OSError())  # what was interrupted again and again
         if self.content.is_written_by_name and self.identity is not None and not self._is_open():
             self._disown_content()
         if self._old_fd != -1:

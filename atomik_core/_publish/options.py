@@ -27,10 +27,21 @@ class Options:
         permissions: the mode to publish with, or None.
         follow_symlinks: whether a symbolic link at the destination is followed when overwriting.
         inherit: whether what replaces something takes over its metadata.
+        allow_gap: whether a folder that cannot be exchanged may be taken away before the new one is there.
         backup: where the version that is replaced goes, or None.
     """
 
-    __slots__ = ("backup", "follow_symlinks", "inherit", "overwrite", "parents", "permissions", "sync", "tmp_dir")
+    __slots__ = (
+        "allow_gap",
+        "backup",
+        "follow_symlinks",
+        "inherit",
+        "overwrite",
+        "parents",
+        "permissions",
+        "sync",
+        "tmp_dir",
+    )
 
     def __init__(
         self,
@@ -42,6 +53,7 @@ class Options:
         permissions: int | None = None,
         follow_symlinks: bool = True,
         inherit: bool = True,
+        allow_gap: bool = False,
         backup: StrPath | None = None,
     ) -> None:
         """Check them.
@@ -57,6 +69,7 @@ class Options:
         self.permissions = None if permissions is None else _checked_mode(permissions)
         self.follow_symlinks = follow_symlinks
         self.inherit = inherit
+        self.allow_gap = allow_gap
         self.backup = None if backup is None else os.fsdecode(backup)
         if backup is not None and not overwrite:
             msg = "backup keeps the version that is replaced, and nothing is replaced without overwrite=True"

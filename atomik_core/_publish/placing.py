@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Literal, TypeAlias
 
+    from .._os.rename import Replaced
     from .destination import Destination
     from .staging import Sibling, Wrapped
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Somebody else's entry at the destination: our version is not kept beside it.
 RIVAL: Final = (FileAlreadyExistsError, IsADirectoryError, NotADirectoryError)
+
+#: Filesystems without RENAME_EXCHANGE say one of these, and a filter that does not know it EPERM.
+NO_EXCHANGE: Final = UNSUPPORTED | {errno.EPERM}
 
 #: Filesystems without hard links say one of these (vfat, exFAT, some FUSE servers).
 NO_LINKS: Final = UNSUPPORTED | {errno.EPERM, errno.EMLINK}
@@ -52,8 +56,8 @@ def place_new(staging: Sibling | Wrapped, destination: Destination, kind: Kind, 
 
 def place_over(
     staging: Sibling | Wrapped, destination: Destination, kind: Kind, *, exchange: bool, replaces_links: bool
-) -> bool:
-    """Publish in place of whatever stands there; say whether that now stands at the staging name.
+) -> Replaced:
+    """Publish in place of whatever stands there; say what that was: an old one is at the staging name then.
 
     Args:
         staging: the content.
@@ -72,10 +76,11 @@ def place_over(
         is_folder = False
     else:
         rename.replace_file(*source, destination.directory.fd, destination.name)
-        return False
-    if not rename.swap_in(*source, destination.directory.fd, destination.name, is_folder=is_folder):
-        return False
-    return displaced_entry(staging, destination, kind, replaces_links=replaces_links)
+        return "nothing"
+    replaced = rename.swap_in(*source, destination.directory.fd, destination.name, is_folder=is_folder)
+    if replaced == "old" and not displaced_entry(staging, destination, kind, replaces_links=replaces_links):
+        return "nothing"
+    return replaced
 
 
 def pin_inode(staging: Wrapped) -> None:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 _NO_DIRECTORY_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-def replaceable(destination: Destination, status: os.stat_result, *, exchange: bool) -> None:
+def replaceable(destination: Destination, status: os.stat_result, *, exchange: bool, allow_gap: bool = False) -> None:
     """Require that what stands at the destination can be replaced.
 
     Args:
         destination: where it is.
         status: what stands there.
         exchange: whether a file, too, has to be replaced by RENAME_EXCHANGE.
+        allow_gap: whether a folder may be replaced without it.
 
     Raises:
         OSError: EBUSY: it is a mount point. EPERM: it may not be renamed over.
@@ -42,12 +43,17 @@ def replaceable(destination: Destination, status: os.stat_result, *, exchange: b
         _require_not_sticky(destination, user)
     if not is_folder and not exchange:
         return
+    needs_none = is_folder and allow_gap
+    if needs_none and not destination.directory.filesystem.is_overlay:
+        return
     missing = _missing_exchange(destination)
     # Plain rename replaces an empty folder, but cannot be undone.
     if missing is None or (not exchange and destination.is_empty_folder()):
         return
     if missing == errno.EXDEV:
         raise explain.lower_layer(destination.directory.fd, destination.path)
+    if needs_none:
+        return
     raise explain.unsupported(destination.directory.fd, destination.path, "RENAME_EXCHANGE", missing)
 
 

@@ -14,7 +14,7 @@ from . import explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Final, Protocol, TypeAlias
 
     from .._os.filesystems import Filesystem
@@ -61,10 +61,24 @@ class Wrapper:
         fd: its descriptor, or -1.
         is_shared: whether several stagings may be in it.
         mirrors: the directory whose place it takes, if that is not the one that its content is published in.
+        neighbours: the staging folders of the same stage, and the directory whose place each takes.
         taken: the names in it that are somebody's.
     """
 
-    __slots__ = ("_fds", "_is_kept", "_lock", "directory", "fd", "is_shared", "mirrors", "name", "taken")
+    __slots__ = (
+        "_fds",
+        "_is_kept",
+        "_lock",
+        "_must_stay",
+        "_notes",
+        "directory",
+        "fd",
+        "is_shared",
+        "mirrors",
+        "name",
+        "neighbours",
+        "taken",
+    )
 
     def __init__(self, fds: Descriptors, directory: Directory) -> None:
         self._fds = fds
@@ -75,6 +89,9 @@ class Wrapper:
         self.fd = -1
         self.is_shared = False
         self.mirrors: str | None = None
+        self.neighbours: Sequence[tuple[str, str]] = ()
+        self._notes = 0
+        self._must_stay = False
         self.taken: set[str] = set()
 
     def make(self) -> None:
@@ -115,9 +132,9 @@ class Wrapper:
         self._lock = -1
 
     def entries(self, folder: str = "") -> list[str]:
-        """Return the names in it, or in a folder in it, but its lock file's."""
+        """Return the names in it, or in a folder in it, but those that we have made ourselves."""
         if not folder:
-            return [name for name in list_folder(self.fd) if name != names.LOCK]
+            return [name for name in list_folder(self.fd) if not names.is_reserved(name)]
         fds = Descriptors()
         try:
             return os.listdir(fds.open(folder, REAL_DIRECTORY, dir_fd=self.fd))
@@ -134,29 +151,42 @@ class Wrapper:
         os.utime(self.fd)
         return os.fstat(self.fd).st_ctime_ns
 
-    def keep(self, error: OSError) -> None:
-        """Keep it with everything in it, if there is anything, under a name that no cleaner touches; `error` then says where.
+    def note(self, directory: str) -> None:
+        """Note a directory in which something else is staged. Where a link cannot be made, a cleaner has to be told of it."""
+        try:
+            os.symlink(directory, f"{names.NOTE}{self._notes}", dir_fd=self.fd)
+        except OSError:
+            return
+        self._notes += 1
+
+    def rescue(self) -> str | None:
+        """Keep it with everything in it, if there is anything, under a name that no cleaner touches; return its path then.
 
         Repeated, it does nothing.
+
+        Raises:
+            OSError: it cannot be kept.
         """
         if self._is_kept or self.fd == -1 or not self.entries():
-            return
+            return None
         self._is_kept = True
+        for number in range(self._notes):
+            try:
+                os.unlink(f"{names.NOTE}{number}", dir_fd=self.fd)
+            except OSError:
+                pass  # a note too many does no harm
         for name in self.entries():
             if names.is_staging_name(name) and os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_nlink > 1:
                 os.unlink(name, dir_fd=self.fd)  # a second name of what is kept under its own
         kept = names.kept_name()
-        where = os.path.join(self.directory.path, kept)
         try:
-            try:
-                rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
-            except OSError as first:
-                where = self._keep_above(kept, first)
-        except OSError as trouble:
-            outcome = f"it could not be kept ({trouble.strerror})"
-        else:
-            outcome = f"everything is kept in {where!r}"
-        explain.add_outcome(error, outcome)
+            rename.new_folder(self.directory.fd, self.name or "", self.directory.fd, kept)
+        except OSError as first:
+            self._must_stay = True
+            where = self._keep_above(kept, first)
+            self._must_stay = False
+            return where
+        return os.path.join(self.directory.path, kept)
 
     def _keep_above(self, kept: str, first: OSError) -> str:
         """Move everything to a folder in the nearest directory that takes one; copy what cannot be moved there."""
@@ -173,14 +203,24 @@ class Wrapper:
                     try:
                         os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=target)
                     except OSError:
-                        _copy_entry(fds, self.fd, target, name)
+                        self._copy_up(fds, target, name, where)
                 return where
         finally:
             fds.close_all()
         raise first
 
+    def _copy_up(self, fds: Descriptors, target: int, name: str, where: str) -> None:
+        try:
+            _copy_entry(fds, self.fd, target, name)
+        except OSError as error:
+            remove.remove_if_unlocked(target, name)  # a part is not to be taken for the whole
+            msg = f"{error.strerror}; what there was room for is kept in {where!r}"
+            raise OSError(error.errno, msg) from error
+
     def remove(self) -> Removal:
         """Remove it with everything in it, if it is still ours. The lock is ours, so nobody else is at it."""
+        if self._must_stay:
+            return "left"  # finished work that could not be kept elsewhere
         if self.name is None:
             return "removed"
         try:
@@ -193,6 +233,20 @@ class Wrapper:
             return "removed"
         release = None if self._lock == -1 else self._close_lock
         return remove.remove_tree(self.directory.fd, self.name, self.fd, release=release)
+
+
+def keep(wrappers: Iterable[Wrapper], error: OSError) -> None:
+    """Keep everything that is in these staging folders; `error` then says where."""
+    where: list[str] = []
+    for wrapper in wrappers:
+        try:
+            kept = wrapper.rescue()
+        except OSError as trouble:
+            explain.add_outcome(error, f"what is in {wrapper.path!r} could not be kept ({trouble.strerror})")
+        else:
+            where += [] if kept is None else [repr(kept)]
+    if where:
+        explain.add_outcome(error, f"everything is kept in {' and '.join(where)}")
 
 
 class Unnamed:

@@ -19,7 +19,7 @@ from .content import MadeContent
 from .destination import Directories
 from .entry import Entry
 from .options import Options
-from .staging import Unnamed, Wrapped
+from .staging import Unnamed, Wrapped, keep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ class Transaction:
                 self.complete(extra, None)
         except OSError as error:
             entry.keep(error)
-            made_in.keep(error)
+            keep([made_in], error)
             raise
 
     def adopt(self, made_in: Wrapper, extras: Iterable[str], entry: Entry, *, overwrite: bool) -> Iterator[Entry]:
@@ -348,8 +348,11 @@ class Transaction:
             sync=asked.sync,
             tmp_dir=asked.tmp_dir,
             parents=asked.parents,
-            follow_symlinks=asked.follow_symlinks,
+            follow_symlinks=not stat.S_ISLNK(
+                mode
+            ),  # what is made takes the place of a link, and what is written goes through it
             inherit=asked.inherit,
+            allow_gap=asked.allow_gap,
         )
         extra = Entry(path, options, MadeContent(Wrapped(made_in, inner)))
         extra.destination.set_directory(place)
@@ -363,9 +366,7 @@ class Transaction:
 
     def keep_staged(self, error: OSError) -> None:
         """Keep everything that is staged; `error` then says where."""
-        for directory in self._directories:
-            for wrapper in directory.wrappers:
-                wrapper.keep(error)
+        keep((wrapper for directory in self._directories for wrapper in directory.wrappers), error)
 
     def _place(self, members: Members) -> None:
         for entry in members:
@@ -405,8 +406,8 @@ class Transaction:
         try:
             try:
                 self._sync_names(members)
-            except BaseException:
-                self._leave_old_versions(members)
+            except BaseException as error:
+                self._leave_old_versions(members, error)
                 raise
             if (
                 steps.watchers
@@ -443,10 +444,10 @@ class Transaction:
         directories = [entry.destination.directory for entry in members] + self._directories.above_created
         return (directory.fd for directory in dict.fromkeys(directories))
 
-    def _leave_old_versions(self, members: Members) -> None:
+    def _leave_old_versions(self, members: Members, error: BaseException) -> None:
         """Remove what no old version is in; those stay, since a power cut may bring them back."""
         for entry in members:
-            entry.rescue_old()
+            entry.rescue_old(error)
         for entry in members:
             entry.leave()
         published = {entry.identity for entry in members}
@@ -556,15 +557,15 @@ class Transaction:
         """Keep finished work that could not be published, unless a rival's version is there; `failure` then says where."""
         if isinstance(failure, placing.RIVAL):
             return
-        wrappers = set()
+        wrappers: dict[Wrapper, None] = {}
         for entry in entries:
             if self.is_shared:
                 entry.return_to_wrapper()
             if not self.is_shared or not isinstance(entry.staging, Wrapped):
                 entry.keep(failure)
-            elif entry.staging.wrapper not in wrappers:
-                wrappers.add(entry.staging.wrapper)
-                entry.staging.wrapper.keep(failure)
+            else:
+                wrappers[entry.staging.wrapper] = None
+        keep(wrappers, failure)
 
     def _remove_wrappers(self) -> None:
         left = self._directories.remove_wrappers()

@@ -13,7 +13,7 @@ from .._os.walk import Walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from typing import Literal, TypeAlias
 
     from .destination import Destination
@@ -63,7 +63,10 @@ def latest_change(directory: int, name: str) -> int:
 
 
 def _change_times(directory: int, name: str) -> Iterator[int]:
-    """Yield when an entry, and each thing in it, was last changed, by the one time that no program can set (ctime)."""
+    """Yield when an entry, and each thing in it, was last changed, by the one time that no program can set (ctime).
+
+    A new link to a file changes that, too: of a file with several the time counts when it was last written to.
+    """
     fds = Descriptors()
     try:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -74,7 +77,8 @@ def _change_times(directory: int, name: str) -> Iterator[int]:
             if not done:
                 yield os.fstat(level.fd).st_ctime_ns
                 for each in level.files:
-                    yield os.stat(each, dir_fd=level.fd, follow_symlinks=False).st_ctime_ns
+                    status = os.stat(each, dir_fd=level.fd, follow_symlinks=False)
+                    yield status.st_ctime_ns if status.st_nlink == 1 else status.st_mtime_ns
     finally:
         fds.close_all()
 
@@ -90,7 +94,7 @@ def find(directory: int, path: str, made: Collection[str], copied: Mapping[str, 
     """
     try:
         status = os.stat(path, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "nothing"
     if path in copied:
         return "work" if is_newer(directory, path, copied[path]) else "copy"
@@ -121,17 +125,21 @@ class LinkAdapter:
     the destination, or to what is published with it; if it leads somewhere only from where it was made, it is reckoned anew.
     """
 
-    __slots__ = ("_published_in", "_published_root", "_staged_in", "_staged_root")
+    __slots__ = ("_pairs", "_published_root", "_staged_root")
 
-    def __init__(self, staged_in: str, published_in: str) -> None:
+    def __init__(self, staged_in: str, published_in: str, neighbours: Iterable[tuple[str, str]] = ()) -> None:
         """Prepare.
 
         Args:
             staged_in: the folder that the program was told to make things in.
             published_in: the folder that they are published in.
+            neighbours: the same two of each staging folder that is published with this one.
         """
-        self._staged_in, self._published_in = staged_in, published_in
         self._staged_root, self._published_root = os.path.realpath(staged_in), os.path.realpath(published_in)
+        self._pairs = [(staged_in, published_in), (self._staged_root, self._published_root)]
+        for staged, published in neighbours:
+            if staged != staged_in:
+                self._pairs += [(staged, published), (os.path.realpath(staged), os.path.realpath(published))]
 
     def adapt(self, directory: int, name: str, folder: str = "") -> None:
         """Adapt one link.
@@ -162,16 +170,18 @@ class LinkAdapter:
     def target(self, target: str, folder: str) -> str:
         """Return what a link has to say."""
         if target.startswith("/"):
-            for staged, published in (
-                (self._staged_in, self._published_in),
-                (self._staged_root, self._published_root),
-            ):
-                if is_in(target, staged):
-                    return published + target[len(staged) :]
-            return target
+            return self._final(target)
         made_in, published_in = os.path.join(self._staged_root, folder), os.path.join(self._published_root, folder)
         led_to = os.path.normpath(os.path.join(made_in, target))
         leads_to = os.path.normpath(os.path.join(published_in, target))
         if is_in(led_to, self._staged_root) or os.path.lexists(leads_to) or not os.path.lexists(led_to):
             return target
-        return os.path.relpath(led_to, published_in)
+        return os.path.relpath(self._final(led_to), published_in)
+
+    def _final(self, path: str) -> str:
+        """Return what an absolute path will be, if it leads into a staging folder."""
+        plain = os.path.normpath(path)
+        for staged, published in self._pairs:
+            if is_in(plain, staged):
+                return published + plain[len(staged) :]
+        return path

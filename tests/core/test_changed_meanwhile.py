@@ -250,3 +250,16 @@ def test_parents_taken_back_by_a_rival(tmp_path, overwrite):
 
     assert (tmp_path / "new" / "deep" / "b").read_text() == "hours"
     assert os.listdir(tmp_path / "new" / "deep") == ["b"]
+
+
+@pytest.mark.leaves_litter
+def test_parent_became_a_file(tmp_path):
+    """A file where the destination's directory was: no version of a rival's, so the finished content is kept beside it."""
+    with pytest.raises(FileNotFoundError, match="cannot be made again") as caught:
+        with atomik.file(tmp_path / "p" / "a", parents=True) as file:
+            file.write("new")
+            (tmp_path / "p").rmdir()
+            (tmp_path / "p").write_text("file")
+    [kept] = tmp_path.glob("atomik-kept-*")
+    assert str(kept) in str(caught.value)
+    assert kept.read_text() == "new"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Operation:
         after: what is there when it is done.
         between: what else may be there if it is killed, or fails.
         names: the files of which a folder consists.
+        takes_away: whether the old version has a name of its own for a moment, which no cleaner touches.
     """
 
     call: str
@@ -34,6 +36,7 @@ class Operation:
     after: State
     between: tuple[State, ...] = ()
     names: tuple[str, ...] = SMALL
+    takes_away: bool = False
 
     @property
     def source(self) -> str:
@@ -78,12 +81,12 @@ GROUP = Operation(_GROUP, {"two": "old"}, {"one": "new", "two": "new"}, ({"one":
 def _half_staged() -> tuple[State, ...]:
     """A stage that was killed between its renames: the first outputs are new, in the order in which they were named.
 
-    Of a folder of extras that was there already each file is replaced by itself.
+    Then come extras, last the link. Of a folder of extras that was there already each file is replaced by itself.
     """
     states: list[State] = [{"two": "old", "extra": "old"}]
-    for name in ("one", "two", "three"):
-        states.append({**states[-1], name: "new"})
-    return (*states[1:], {**states[-1], "extra": "not a whole version"})
+    for name, text in (("one", "new"), ("two", "new"), ("extra", "not a whole version"), ("extra", "new")):
+        states.append({**states[-1], name: text})
+    return tuple(states[1:])
 
 
 STAGE = Operation(
@@ -106,6 +109,22 @@ STAGE_BELOW_ROOT = Operation(
     {"x": "new", "y": "new"},
     ({"x": "new", "y": "old"},),
     names=("sub/two",),
+)
+
+_STAGE_WITH_GAP = """
+with atomik.stage(['target', 'other'], allow_gap=True, follow_symlinks=False) as out:
+    out[0].symlink_to('there')
+    path = out[1]
+    make(path)
+"""
+
+#: A link that takes the place of a folder, which cannot be exchanged with it; a killed one leaves the folder under another name.
+STAGE_WITH_GAP = Operation(
+    _STAGE_WITH_GAP,
+    {"target": "old", "there": "new"},
+    {"target": "new", "there": "new", "other": "new"},
+    ({"target": "old", "there": "new", "other": "new"}, {"there": "new", "other": "new"}),
+    takes_away=True,
 )
 
 #: A killed process leaves the parents that it has made; a failed one does not.
@@ -144,7 +163,10 @@ def check_kills(traced: Traced, fresh: Callable[[], Path], operation: Operation,
         assert state in allowed, f"{state} after a kill at {call}"
         assert state == operation.after or not outcome.said, call
         atomik.clean(folder)
-        assert sorted(path.name for path in folder.iterdir()) == sorted(state), call
+        kept = [path for path in folder.glob("atomik-kept-*") if operation.takes_away]
+        if operation.takes_away and state != operation.after:
+            assert "old" in [*state.values(), *(_says(path, names) for path in kept)], call
+        assert sorted(path.name for path in folder.iterdir() if path not in kept) == sorted(state), call
         assert _state(folder, names) == state, call
 
 
@@ -187,6 +209,31 @@ def _wrong(operation: Operation, outcome: Outcome, call: Call, error: int, state
         pass  # the parents of finished work that is kept stay with it
     elif state != operation.before:
         yield f"raised {raised.types[0]}, and there is {state}: {raised.text}"
+
+
+def check_interrupts(traced: Traced, fresh: Callable[[], Path], operation: Operation, *, is_folder: bool) -> None:
+    """Interrupt the call right after each of its system calls; all is as before or as after, and nothing else is left."""
+    names = operation.names if is_folder else ()
+    source = operation.source.replace("make(path)", _making(is_folder=is_folder))
+    wrong = []
+    for call in traced.calls(source, _lay(operation, fresh(), names)):
+        folder = _lay(operation, fresh(), names)
+        outcome = traced.signalled_at(call, signal.SIGINT, source, folder)
+        state = _state(folder, names)
+        raised, left = outcome.raised, sorted({path.name for path in folder.iterdir()} - {*state})
+        kept = [name for name in left if name.startswith("atomik-kept-") and operation.takes_away]
+        if raised is None or raised.types[0] != "KeyboardInterrupt":
+            wrong.append(f"{call}: {raised}")
+        elif len(raised.notes) != len(kept) or not all(map(str.__contains__, raised.notes, kept)):
+            wrong.append(f"{call}: notes {raised.notes}, and there is {left}")
+        if outcome.leaked:
+            wrong.append(f"{call}: left open: {outcome.leaked}")
+        if state not in (operation.before, operation.after) or (left and state != operation.after):
+            wrong.append(f"{call}: there is {state} and {left}")
+        atomik.clean(folder)
+        assert _state(folder, names) == state, call
+        assert sorted(path.name for path in folder.iterdir() if path.name not in kept) == sorted(state), call
+    assert not wrong, "\n".join(wrong)
 
 
 def _making(*, is_folder: bool) -> str:

@@ -1,4 +1,4 @@
-"""rename, exchange, remove, copy, group and stage, killed and failed at each system call."""
+"""rename, exchange, remove, copy, group and stage: killed, failed and interrupted at each system call."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from faults.operations import (
     PARENTS,
     STAGE,
     STAGE_BELOW_ROOT,
+    STAGE_WITH_GAP,
     Operation,
     check_failures,
+    check_interrupts,
     check_kills,
 )
 from support.filesystems import Mounts
@@ -26,9 +28,15 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.leaves_litter]
 #: Copies and groups are made of publications, which are tested by themselves: a folder is enough; some want directories.
 CASES = [
     pytest.param(operation, is_folder, id=f"{name}-{'folder' if is_folder else 'file'}")
-    for name, operation in {**OPERATIONS, "group": GROUP, "stage": STAGE, "stage-root": STAGE_BELOW_ROOT}.items()
+    for name, operation in {
+        **OPERATIONS,
+        "group": GROUP,
+        "stage": STAGE,
+        "stage-root": STAGE_BELOW_ROOT,
+        "stage-gap": STAGE_WITH_GAP,
+    }.items()
     for is_folder in (False, True)
-    if is_folder or name not in {"copy", "copy-over", "group", "stage-root"}
+    if is_folder or name not in {"copy", "copy-over", "group", "stage-root", "stage-gap"}
 ]
 
 
@@ -55,3 +63,11 @@ def test_killed_at_each_call(traced: Traced, empty: Callable[[], Path], operatio
 def test_failed_at_each_call(traced: Traced, empty: Callable[[], Path], operation: Operation, is_folder: bool) -> None:
     """Done, or an error and all as before; NotDurableError if all is done but the sync; nothing is left open."""
     check_failures(traced, empty, operation, is_folder=is_folder)
+
+
+@pytest.mark.parametrize(("operation", "is_folder"), CASES)
+def test_interrupted_at_each_call(
+    traced: Traced, empty: Callable[[], Path], operation: Operation, is_folder: bool
+) -> None:
+    """Before or after, whatever call a Ctrl-C falls on; only after it may something be left to a cleaner."""
+    check_interrupts(traced, empty, operation, is_folder=is_folder)

@@ -274,3 +274,38 @@ def test_of_rivals_exactly_one_wins(tmp_path):
             found = [(tmp_path / name).read_text() for name in (f"a-{number}", f"d-{number}/x", f"extra-{number}")]
             assert found == winners * 3
     assert not [path for path in litter(tmp_path) if path.name.startswith(".atomik-")]
+
+
+def test_made_as_another_link_to_the_old_version(tmp_path, caplog):
+    """A second link to the very file that stands there is no direct write, though its time changes with that; nothing is kept."""
+    (tmp_path / "input").write_text("text")
+    os.link(tmp_path / "input", tmp_path / "output")
+    with atomik.stage([tmp_path / "output"], inherit=False) as out:
+        os.link(tmp_path / "input", out[0])
+        os.utime(out[0], ns=(1, 1))
+    assert out.report.outputs == {0: "published"}
+    assert not out.report.kept
+    assert not caplog.records
+    assert sorted(os.listdir(tmp_path)) == ["input", "output"]
+    assert os.path.samefile(tmp_path / "input", tmp_path / "output")
+
+
+def test_an_old_folder_whose_files_get_links(tmp_path, caplog):
+    """`cp -al` of the old version, to begin the new one with, is no direct write; one to a file with links is."""
+    (tmp_path / "d").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "d" / name).write_text("old")
+    with caplog.at_level(logging.WARNING, "atomik"), atomik.stage([tmp_path / "d"]) as out:
+        out[0].mkdir()
+        for name in ("a", "b"):
+            (out[0] / name).hardlink_to(tmp_path / "d" / name)
+    assert out.report.outputs == {0: "published"}
+    assert out.report.kept == {}
+    assert caplog.records == []
+
+    with atomik.stage([tmp_path / "d"]) as out:
+        out[0].mkdir()
+        (out[0] / "a").hardlink_to(tmp_path / "d" / "a")
+        (tmp_path / "d" / "a").write_text("direct")
+    assert list(out.report.kept) == [0]
+    atomik.remove(out.report.kept[0])

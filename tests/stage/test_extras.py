@@ -265,3 +265,14 @@ def test_they_come_with_their_output_or_not_at_all(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["x", "x_files"]
     assert (tmp_path / "x_files" / "one").read_text() == "old"
     assert os.listdir(tmp_path / "x_files") == ["one"]
+
+
+def test_a_link_that_a_link_stands_in_the_way_of(tmp_path):
+    """`ln -sf` beside an output, run again: the new link takes the place of the old one, and what that leads to comes, too."""
+    for text in ("1", "2"):
+        with atomik.stage([tmp_path / "a"]) as out:
+            out[0].write_text(text)
+            (out[0].parent / "a.idx").write_text(text)
+            (out[0].parent / "idx").symlink_to("a.idx")
+        assert os.readlink(tmp_path / "idx") == "a.idx"
+        assert (tmp_path / "idx").read_text() == text

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import atomik
+from atomik_core._os.names import wrapper_name
 from support.namespace import command
+from support.processes import run
 from support.watch import descriptors, litter, no_leaks, tree
 
 
@@ -257,6 +259,110 @@ def test_killed(tmp_path):
     assert atomik.leftovers(tmp_path / "x") == []
     assert len(atomik.clean(tmp_path)) == 1
     assert set(tree(tmp_path)) == {".", "x", "y"}
+
+
+@pytest.mark.system
+def test_the_staging_folder_may_be_elsewhere(mounts):
+    """With `root_tmp_dir` it is made there; what a rename from there would not reach is staged beside its destination."""
+    root = mounts("ext4")
+    (root / "hidden").mkdir()
+    (root / "mounted").mkdir()
+    command("mount", "-t", "tmpfs", "tmpfs", root / "mounted")
+    try:
+        with atomik.stage(
+            [root / "x" / "a", root / "mounted" / "b", f"{root}/y/d/"], root=root, root_tmp_dir=root / "hidden"
+        ) as out:
+            assert out[0].parent.parent.parent == root / "hidden"
+            assert os.path.relpath(out[2], out[0]) == "../../y/d"
+            assert out[1].parent.parent == root / "mounted"
+            out[0].write_text("new")
+            out[1].write_text("new")
+            out[2].mkdir()
+            out[0].with_suffix(".idx").write_text("beside")
+        assert (root / "mounted" / "b").read_text() == (root / "x" / "a").read_text() == "new"
+        assert (root / "x" / "a.idx").read_text() == "beside"
+        assert (root / "y" / "d").is_dir()
+        assert os.listdir(root / "hidden") == []
+    finally:
+        command("umount", root / "mounted")
+
+
+def test_a_hidden_folder_that_makes_no_sense(tmp_path):
+    """One in an output, by a link, too, is refused before anything is touched; of one that is missing the error says just that."""
+    (tmp_path / "d" / "hidden").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("d")
+    for hidden in ("d", "d/hidden", "link/hidden"):
+        with pytest.raises(ValueError, match="lies inside the output"):
+            atomik.stage([tmp_path / "d"], root=tmp_path, root_tmp_dir=tmp_path / hidden)
+    (tmp_path / "o").symlink_to("d/hidden")
+    with pytest.raises(ValueError, match="lies inside the output"):
+        atomik.stage([tmp_path / "o"], root=tmp_path, root_tmp_dir=tmp_path / "d" / "hidden")
+    atomik.stage([tmp_path / "o"], root=tmp_path, root_tmp_dir=tmp_path / "d" / "hidden", follow_symlinks=False)
+
+    with pytest.raises(FileNotFoundError, match="gone', where to stage, cannot be opened"):
+        atomik.stage([tmp_path / "new" / "a"], root=tmp_path, root_tmp_dir=tmp_path / "gone").open()
+    assert set(tree(tmp_path)) == {".", "d", "d/hidden", "link", "o"}
+
+
+KILLED_WHILE_PUBLISHING = """
+import os, signal, sys
+import atomik
+from atomik_core import testing
+
+root, elsewhere, hidden = sys.argv[1:]
+
+def die(publication, step):
+    if step == "published":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with testing.watching(die):
+    outputs = {"b": f"{elsewhere}/b", "d": f"{root}/x/d"}
+    with atomik.stage(outputs, root=root, root_tmp_dir=f"{root}/hidden" if hidden else None) as out:
+        out["d"].mkdir()
+        (out["d"] / "new").touch()
+        out["b"].write_bytes(b"new")
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("hidden", ["hidden", ""])
+def test_killed_while_it_publishes(mounts, hidden):
+    """All that is left, beside destinations, too, goes with the staging folder, in which it is noted; what lives stays."""
+    root, elsewhere = mounts("ext4"), mounts("tmpfs")
+    (root / "hidden").mkdir()
+    (root / "x" / "d").mkdir(parents=True)
+    (root / "x" / "d" / "old").touch()
+    with atomik.stage([root / "x" / "alive"]) as alive:
+        assert run(KILLED_WHILE_PUBLISHING, root, elsewhere, hidden).code == -signal.SIGKILL
+        place = root / hidden
+        left = {
+            path: sorted(each.live is True for each in atomik.leftovers(path))
+            for path in (place, root / "x", elsewhere)
+        }
+        assert left == {place: [False, False, False], root / "x": [False, True], elsewhere: [False]}
+
+        listed = atomik.leftovers(place)
+        assert {each.path for each in atomik.clean(place)} == {each.path for each in listed}
+
+        assert atomik.leftovers(place) == atomik.leftovers(elsewhere) == []
+        assert os.listdir(elsewhere) == ["b"]
+        assert os.listdir(root / "x" / "d") == ["new"]
+        alive[0].write_text("alive")
+    assert (root / "x" / "alive").read_text() == "alive"
+
+
+def test_notes_that_lead_in_a_circle(tmp_path):
+    """Notes of other notes, of itself, of what is no directory: each is cleaned by who cleans its directory, no link is followed."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("data")
+    for place, other in ((first, second), (second, first)):
+        staged = place / wrapper_name()
+        staged.mkdir(parents=True)
+        for number, noted in enumerate((place, other, tmp_path / "data", tmp_path / "gone", "relative")):
+            (staged / f".atomik-directory-{number}").symlink_to(noted)
+    assert len(atomik.clean(first)) == len(atomik.clean(second)) == 1
+    assert set(tree(tmp_path)) == {".", "first", "second", "data", "data/file"}
 
 
 @pytest.mark.system

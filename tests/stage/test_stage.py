@@ -429,6 +429,8 @@ def test_what_makes_no_sense(tmp_path):
         atomik.stage(["/"]).open()
     with pytest.raises(KeyError):
         atomik.stage([tmp_path / "a"])["b"]
+    with pytest.raises(ValueError, match="there is no root"):
+        atomik.stage([tmp_path / "a"], root_tmp_dir=tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="taken once"), atomik.stage([tmp_path / "a", tmp_path / "link" / "a"]):
         pytest.fail("the program was started")
@@ -450,9 +452,16 @@ def test_only_documented_names_show():
     names = {name for name in dir(stage) if not name.endswith("__")}
 
     assert names == {
-        "copy_old", "destination", "discard", "old", "open", "publish", "report", "staged", "state",
+        "copy_old", "destination", "discard", "extras",
+        "find", "is_written", "keep", "make_folder", "old", "open", "outcomes", "publish",
+        "report", "resolved", "staged", "state",
     }  # fmt: skip
-    assert {name for name in dir(stage.report) if not name.startswith("_")} == {"extras", "kept", "outputs"}
+    assert {name for name in dir(stage.report) if not name.startswith("_")} == {
+        "extras",
+        "kept",
+        "kept_extras",
+        "outputs",
+    }
     assert "outputs={}" in repr(stage.report)
 
 
