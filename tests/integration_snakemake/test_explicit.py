@@ -74,14 +74,20 @@ def test_outputs_outside_of_the_working_directory_and_with_odd_names(tmp_path, m
     assert [] == litter(tmp_path)
 
 
-def test_if_one_is_missing_none_is_published():
-    """The error names the missing ones; what was there stays."""
+@pytest.mark.leaves_litter
+def test_if_one_is_missing_none_is_published_and_the_others_are_kept():
+    """The error names the missing ones, and says where the others are; what was there stays."""
     Path("a").write_text("old")
-    with pytest.raises(atomik.NothingStagedError, match="missing: 'b'") as caught, outputs(["a", "b"]) as (a, _):
-        Path(a).write_text("new")
-    assert "b" == caught.value.destination
+    with pytest.raises(
+        atomik.NothingStagedError, match="Not made where it was to be: 'b'; nothing is published"
+    ) as caught:
+        with outputs(["a", "b"]) as (a, _):
+            Path(a).write_text("new")
+    [kept] = Path(".snakemake/atomik").iterdir()
+    assert str(kept.absolute()) in str(caught.value)
+    assert "new" == Path(kept, "a").read_text()
     assert "old" == Path("a").read_text()
-    assert [] == litter(Path())
+    assert [".snakemake", "a"] == sorted(os.listdir())
 
 
 def test_an_exception_discards_and_passes():
@@ -105,11 +111,11 @@ def test_what_cannot_be_published_is_kept(tmp_path, mounts):
         Path(b).write_text("b")
         Path(c).write_bytes(bytes(16 << 20))
 
-    [kept] = Path("scratch").iterdir()
-    assert [f"What was made is kept in {kept.absolute()}."] == caught.value.__notes__
-    assert ["a", "b"] == [(kept / name).read_text() for name in (f".outside{full}/a", "b")]
-    assert [16 << 20] == [path.stat().st_size for path in kept.rglob("c")]
-    assert [] == os.listdir(full)
+    # What had gone beside its destination already is kept there, and the last one where it was made.
+    kept = [*Path("scratch").absolute().iterdir(), *full.iterdir(), *tmp_path.glob("atomik-kept-*")]
+    assert all(repr(str(folder)) in str(caught.value) for folder in kept)
+    found = {path.name: path.stat().st_size for folder in kept for path in folder.rglob("*") if path.is_file()}
+    assert {"a": 1, "b": 1, "c": 16 << 20} == found
 
 
 def test_links_are_published_for_where_they_will_be():
@@ -206,7 +212,8 @@ def test_what_the_killed_left_goes_with_the_next_and_what_lives_stays(moment, ve
         assert -9 == run(KILLED, moment).code
         left = litter(Path())
         assert 2 <= len(left)
-        assert (moment == "staged") == all(path.is_relative_to(".snakemake") for path in left)
+        # Only what is being exchanged lies beside its destination.
+        assert (moment != "published") == all(path.is_relative_to(".snakemake") for path in left)
         assert run(NEXT).code == 0
         assert [Path(mine).parent] == litter(Path())
 

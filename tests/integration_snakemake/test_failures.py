@@ -130,6 +130,26 @@ def test_after_a_failure_the_old_version_is_there_and_its_job_is_run_again(any_w
     assert "Nothing to be done" in flow.run().out
 
 
+def test_an_old_directory_stays_as_it_was_though_the_new_one_has_a_log(workflow):
+    """A failed job's log that lies in its directory goes with that, and is not put into the old version, which is whole."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "in"
+            output: atomic(directory("d"))
+            log: "d/log"
+            shell: "grep new {input} > {log} || true; cp {input} {output}/a; grep -q good {input}"
+    """)
+    workflow.write("good old", "in")
+    workflow.run()
+    workflow.write("new", "in")
+    for _ in range(2):
+        out = workflow.run(fails=True).out
+        assert {"a", "log"} == set(os.listdir(workflow / "d")) - {".snakemake_timestamp"}, out
+        assert ["good old", ""] == [(workflow / "d" / name).read_text() for name in ("a", "log")]
+
+
 @pytest.mark.leaves_litter
 def test_what_a_job_made_is_kept_if_that_is_asked_for(workflow):
     """With --keep-incomplete the partial outputs of a failed job are kept aside, and the message says where."""
@@ -238,11 +258,11 @@ def test_the_file_that_is_locked_on_a_network_is_no_work_of_the_jobs(workflow):
             shell: "echo {output} > log; exit 1"
 
         rule names:
-            output: atomic("lock"), atomic(".atomik-lock")
+            output: atomic("lock"), atomic("inner/.atomik-lock")
             shell: "echo 1 > {output[0]}; echo 2 > {output[1]}"
     """)
     out = workflow.run("--keep-incomplete", "nothing", fails=True).out
     assert "is kept in" not in out
     assert [] == workflow.staged()
     workflow.run("lock")
-    assert ["1\n", "2\n"] == [(workflow / name).read_text() for name in ("lock", ".atomik-lock")]
+    assert ["1\n", "2\n"] == [(workflow / name).read_text() for name in ("lock", "inner/.atomik-lock")]

@@ -212,7 +212,7 @@ def test_each_kind_of_rule_and_output_is_staged_published_and_found_up_to_date(k
     assert "../ensured" == os.readlink(flow / "outputs/links/outside")
     assert "file" == os.readlink(flow / "outputs/links/inside")
     assert str(flow / "outputs/links/file") == os.readlink(flow / "outputs/links/absolute")
-    assert f"/{STAGED}" in text("shadows/minimal")
+    assert text("shadows/minimal").startswith(STAGED)
     assert {"1", ".snakemake_timestamp"} == set(os.listdir(flow / "shadows/parts"))
     assert "by its own name\n" == text("shadows/by_name")
     assert not (flow / "shadows/minimal").is_symlink()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sqlite3
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from integration_snakemake.workflows import NEWEST, OLDEST
-from support.needs import need_root
+from support.needs import need_root, need_tool
+from support.watch import litter
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -44,6 +50,56 @@ def test_files_beside_an_output_are_published_beside_it(any_workflow):
     assert "aln.bam.bai" == os.readlink(flow / "out/aln.bai")
     assert {"inner", "aln.log", "other.log"} == set(os.listdir(flow / "out/logs"))
     assert [] == flow.staged()
+
+
+def test_a_database_with_a_journal_is_not_copied(workflow):
+    """What somebody has written to an SQLite database and is in its journal only is not lost by update(): it is changed in place."""
+    program = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program
+            + "c.execute('PRAGMA journal_mode=WAL'); c.execute('CREATE TABLE t (x)'); c.execute('INSERT INTO t VALUES (1)'); os._exit(0)",
+            workflow / "db",
+        ],
+        check=True,
+    )
+    assert (workflow / "db-wal").exists()
+    workflow.write(program + "c.execute('INSERT INTO t VALUES (2)')", "insert.py")
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            output: atomic(update("db"))
+            shell: "python insert.py {output}"
+    """)
+    out = workflow.run("--forceall").out
+    assert "are not staged, and so not atomic: db: a journal of SQLite's lies beside it" in out
+    with contextlib.closing(sqlite3.connect(workflow / "db")) as connection:
+        assert [(1,), (2,)] == connection.execute("SELECT x FROM t ORDER BY x").fetchall()
+
+
+@pytest.mark.leaves_litter
+def test_an_output_of_another_job_that_is_made_beside_is_kept(workflow):
+    """A job that makes, beside its output, what another rule declares does not see it: that is said, and the other's is kept."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "results/a"
+            output: atomic("results/b")
+            shell: "cp {input} {output}; echo more >> $(dirname {output})/a"
+
+        rule:
+            output: atomic("results/a")
+            shell: "echo a > {output}"
+    """)
+    out = workflow.run("results/b", "--rerun-triggers", "mtime").out
+    assert "made files beside its outputs that another job has made, too: results/a" in out
+    [kept] = (workflow / "results").glob("atomik-kept-*")
+    assert "a\n" == kept.read_text()
+    assert "more\n" == (workflow / "results/a").read_text()
 
 
 def test_what_a_failed_job_made_beside_its_outputs_is_not_published(workflow):
@@ -129,7 +185,7 @@ def test_work_at_the_final_path_is_an_error_where_that_is_asked_for(workflow):
 
 @pytest.mark.leaves_litter
 def test_what_cannot_be_published_is_kept_and_so_is_what_could(workflow, mounts):
-    """A full disk, or a directory that is gone by then: every output of the job is where the message says."""
+    """A full disk, or a file where the directory was: every output of the job is where the message says."""
     need_root()
     full = mounts.small()
     workflow.write(f"""
@@ -142,24 +198,22 @@ def test_what_cannot_be_published_is_kept_and_so_is_what_could(workflow, mounts)
 
         rule gone:
             output: atomic("here/a"), atomic("gone/b")
-            shell: "echo a > {{output[0]}}; echo b > {{output[1]}}; rmdir gone"
+            shell: "echo a > {{output[0]}}; echo b > {{output[1]}}; rmdir gone; touch gone"
     """)
     kept = _kept(workflow.run("full", fails=True, ATOMIK_SNAKEMAKE_TMP_DIR=str(workflow / "scratch")).out)
-    outside = kept / f".outside{full}"
-    assert ["a\n", "b\n", "d\n"] == [path.read_text() for path in (outside / "a", outside / "b/b", kept / "d")]
-    assert [16 << 20] == [path.stat().st_size for path in kept.rglob("c")]
-    assert [] == os.listdir(full)
+    found = {path.name: path.stat().st_size for folder in kept for path in folder.rglob("*") if path.is_file()}
+    assert {"a": 2, "b": 2, "c": 16 << 20, "d": 2} == {name: found[name] for name in "abcd"}
+    assert {folder.name for folder in kept if folder.parent == full} == set(os.listdir(full))
 
-    kept = _kept(workflow.run("gone", fails=True).out)
+    [kept] = _kept(workflow.run("gone", fails=True).out)
     assert ["a\n", "b\n"] == [(kept / name).read_text() for name in ("here/a", "gone/b")]
     assert not (workflow / "here/a").exists()
 
 
 def _kept(out):
     """Where the message says that everything is kept."""
-    found = re.search(r"has made is kept in (\S+) \(its outputs could not be published\)", out)
-    assert found is not None, out
-    return Path(found[1])
+    message = next(line for line in out.splitlines() if "everything is kept in " in line)
+    return [Path(each) for each in re.findall(r"'([^']*/atomik-kept-[^']*)'", message)]
 
 
 def test_work_at_the_final_path_is_told_from_an_old_version_of_its_length_and_time(workflow):
@@ -226,6 +280,162 @@ def test_a_shadow_rule_may_link_to_a_file_of_its_own(workflow):
         assert (workflow / "out/real").samefile(workflow / "out" / name)
 
 
+def test_a_full_shadow_is_run_again(workflow):
+    """The shadow directory has a link to the old version: the new one stays, and is not replaced by what is made of that link."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "in"
+            output: atomic("out/file"), atomic(directory("out/folder"))
+            shadow: "full"
+            shell: "cp {input} {output[0]}; mkdir {output[1]}; cp {input} {output[1]}"
+    """)
+    for text in ("1", "2"):
+        workflow.write(text, "in")
+        workflow.run()
+        for name in ("out/file", "out/folder/in"):
+            assert not (workflow / name).is_symlink()
+            assert text == (workflow / name).read_text()
+
+
+def test_a_link_from_a_shallow_shadow(workflow):
+    """Such a shadow links to the directory of the output: the link that was published there is not replaced by one to itself."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "in"
+            output: atomic("out/file"), atomic("out/link"), atomic(directory("out/to_folder"))
+            shadow: "shallow"
+            shell: "cp {input} {output[0]}; ln -s file {output[1]}; ln -s data {output[2]}"
+    """)
+    (workflow / "out/data").mkdir(parents=True)
+    for text in ("1", "2"):
+        workflow.write(text, "in")
+        workflow.run()
+        assert text == (workflow / "out/link").read_text()
+        assert ["file", "data"] == [os.readlink(workflow / "out" / name) for name in ("link", "to_folder")]
+
+
+def test_a_link_in_a_directory_that_is_one(workflow, tmp_path):
+    """A results directory on another disk: the link leads to the new version, which is what `ensure()` looks at, not to the old one."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "in"
+            output: atomic("results/file"), atomic(ensure("results/latest", non_empty=True)), atomic("results/in/link")
+            shell: "cp {input} {output[0]}; ln -s file {output[1]}; ln -s ../file {output[2]}"
+    """)
+    (workflow / "elsewhere" / "store").mkdir(parents=True)
+    (workflow / "results").symlink_to("elsewhere/store")
+    for text in ("1", "2"):
+        workflow.write(text, "in")
+        workflow.run()
+        assert text == (workflow / "results/latest").read_text() == (workflow / "results/in/link").read_text()
+    workflow.write("", "in")
+    assert "unexpected empty output" in workflow.run(fails=True).out
+    assert "2" == (workflow / "results/file").read_text()
+
+
+@pytest.mark.leaves_litter
+def test_what_several_jobs_make_beside_their_outputs(workflow):
+    """Each sees only its own: what another job has made is kept, and it is said; what the job itself made before is replaced."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule all:
+            input: "out/a", "out/b"
+
+        rule make:
+            input: "in"
+            output: atomic("out/{name}")
+            shell:
+                "cp {input} {output}; cp {input} {output}.idx; made=$(dirname {output})/made; mkdir -p $made; "
+                "echo {wildcards.name} >> $made/history"
+    """)
+    for text in ("1", "2"):
+        workflow.write(text, "in")
+        out = workflow.run().out
+        assert "Rule make made files beside its outputs that another job has made, too: out/made/history." in out
+        assert text == (workflow / "out/a.idx").read_text() == (workflow / "out/b.idx").read_text()
+        histories = [path.read_text() for path in (workflow / "out/made").iterdir()]
+        assert {"a\n", "b\n"} == set(histories)
+
+    workflow.write("3", "in")
+    out = workflow.run(fails=True, ATOMIK_SNAKEMAKE_STRICT="1").out
+    assert "This is an error, since the settings of snakemake_atomik are strict." in out
+    assert "is kept in" in out
+
+
+def test_a_link_to_what_was_made_beside_it(workflow):
+    """A folder with the version in its name, which is no output, and an output that is a link to it: both, again and again."""
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "in"
+            output: atomic(directory("out/current"))
+            shell: "v=$(cat {input}); mkdir {output}_$v; cp {input} {output}_$v; ln -s current_$v {output}"
+    """)
+    (workflow / "out/current").mkdir(parents=True)
+    (workflow / "out/current/old").touch()
+    for text in ("1", "2"):
+        workflow.write(text, "in")
+        workflow.run()
+        assert f"current_{text}" == os.readlink(workflow / "out/current")
+        assert text == (workflow / "out/current/in").read_text()
+    assert {"current", "current_1", "current_2"} == set(os.listdir(workflow / "out"))
+    assert [] == workflow.staged()
+
+
+def test_a_directory_that_a_job_makes_read_only(workflow):
+    """It is published as it was made, though its user may not write to it: then Snakemake fails to, as without Atomik."""
+    if os.geteuid() == 0:
+        need_tool("setpriv")
+        workflow.prefix = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            input: "in"
+            output: atomic(directory("made"))
+            shell: "mkdir {output}; cp {input} {output}; chmod 555 {output}"
+    """)
+    workflow.write("1", "in")
+    out = workflow.run(fails=True).out
+    assert "PermissionError: [Errno 13] Permission denied: 'made/.snakemake_timestamp'" in out
+    assert ["in"] == os.listdir(workflow / "made")
+    assert 0o555 == stat.S_IMODE((workflow / "made").stat().st_mode)
+    (workflow / "made").chmod(0o755)
+
+
+@pytest.mark.leaves_litter
+def test_what_cannot_be_looked_at_is_kept(workflow):
+    """A job that takes the rights from the directory of its outputs has succeeded: what it made stays, and it is said where."""
+    if os.geteuid() == 0:
+        need_tool("setpriv")
+        workflow.prefix = (
+            "setpriv",
+            "--bounding-set=-dac_override,-dac_read_search",
+            "--inh-caps=-dac_override,-dac_read_search",
+        )
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            output: atomic("results/a")
+            shell: "echo hours of work > {output}; chmod 000 $(dirname {output})"
+    """)
+    out = workflow.run(fails=True).out
+    assert "is kept in" in out
+    assert "Permission denied" in out
+    [kept] = (workflow / ".snakemake/atomik").glob("atomik-kept-*")
+    (kept / "results").chmod(0o700)
+    assert "hours of work\n" == (kept / "results/a").read_text()
+
+
 def test_outputs_keep_their_places_relative_to_each_other(workflow):
     """A program that is told the folder above two outputs' folders finds both where they belong, and links among them hold."""
     workflow.write("""
@@ -247,3 +457,28 @@ def test_outputs_keep_their_places_relative_to_each_other(workflow):
     ):
         assert f"{text}\n" == (workflow / name).read_text(), name
     assert [] == workflow.staged()
+
+
+@pytest.mark.parametrize("link", ["results", ".snakemake"])
+def test_outputs_keep_their_places_if_a_link_leads_to_another_mount(workflow, mounts, link):
+    """So they do if the folder of the results, or Snakemake's own, is a link to a scratch disk; a killed run's go with the next."""
+    scratch = mounts("tmpfs")
+    (workflow / link).symlink_to(scratch)
+    workflow.write("""
+        from snakemake_atomik import atomic
+
+        rule:
+            output: atomic("results/a/x"), atomic("results/b/y"), atomic("here")
+            shell:
+                "top=$(dirname {output[0]})/..; mkdir $top/logs; echo log > $top/logs/x.log; echo x > {output[0]}; "
+                "echo y > $top/b/y; ln -sr {output[0]} {output[2]}; if [ -e kill ]; then rm kill; kill -9 $PPID $$; fi"
+    """)
+    workflow.write("", "kill")
+    workflow.run(fails=True)
+    assert litter(scratch)
+    assert litter(workflow.path)
+    workflow.run("--nolock")
+
+    expected = {"results/a/x": "x", "results/b/y": "y", "results/logs/x.log": "log", "here": "x"}
+    assert {name: (workflow / name).read_text().strip() for name in expected} == expected
+    assert litter(scratch) == litter(workflow.path) == []

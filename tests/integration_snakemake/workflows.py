@@ -39,6 +39,8 @@ class Workflow:
         self.path = path
         self.version = version
         self._python = python
+        #: A command that starts Snakemake in some other way.
+        self.prefix: tuple[str, ...] = ()
         #: Every Snakemake that was started here.
         self.running: list[subprocess.Popen[str]] = []
         self._environment = {
@@ -64,7 +66,17 @@ class Workflow:
         command = ["-m", "snakemake"] if program is None else [program]
         process = subprocess.Popen(
             # What runs the tests in the background may have Ctrl-C ignored, and a child would inherit that.
-            ["env", "--default-signal=INT", self._python, *command, "--cores", "2", "--nocolor", *arguments],
+            [
+                *self.prefix,
+                "env",
+                "--default-signal=INT",
+                self._python,
+                *command,
+                "--cores",
+                "2",
+                "--nocolor",
+                *arguments,
+            ],
             cwd=cwd or self.path,
             env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,

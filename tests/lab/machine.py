@@ -152,15 +152,23 @@ def _pack(tar: Path, more: Mapping[str, bytes]) -> None:
 
 
 def _installed() -> dict[str, bytes]:
-    """What makes pytest-atomik an installed distribution: pytest and Atomik find it by that, here and in what tests start."""
-    project = tomllib.loads((_CHECKOUT / "integrations" / "pytest" / "pyproject.toml").read_text())["project"]
-    points = (
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in members.items())
-        for group, members in project["entry-points"].items()
-    )
-    folder = f"pytest_atomik-{__version__}.dist-info"
-    about = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {__version__}\n"
-    return {f"{folder}/METADATA": about.encode(), f"{folder}/entry_points.txt": "\n".join(points).encode()}
+    """What makes two integrations installed distributions.
+
+    pytest and Atomik find pytest-atomik by that, here and in what tests start; snakemake-atomik finds what it requires.
+    """
+    files: dict[str, bytes] = {}
+    for name in ("pytest", "snakemake"):
+        project = tomllib.loads((_CHECKOUT / "integrations" / name / "pyproject.toml").read_text())["project"]
+        points = (
+            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in members.items())
+            for group, members in project["entry-points"].items()
+        )
+        about = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {__version__}\n"
+        about += "".join(f"Requires-Dist: {required}\n" for required in project["dependencies"])
+        folder = f"{name}_atomik-{__version__}.dist-info"
+        files[f"{folder}/METADATA"] = about.encode()
+        files[f"{folder}/entry_points.txt"] = "\n".join(points).encode()
+    return files
 
 
 def _is_source(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -49,6 +49,17 @@ rule lines:
 """
 
 
+FOLDER = """
+from snakemake_atomik import atomic
+
+rule folder:
+    input: "in"
+    output: atomic(directory("parts")), atomic("table"), atomic(directory("latest"))
+    log: "parts/logs/log"
+    shell: "cp {input} {output[0]}/part; cp {input} {output[1]}; cp {input} {output[1]}.idx; ln -s parts {output[2]}; echo >{log}"
+"""
+
+
 def whole(directory):
     """Assert that the four results are there, whole, and that nothing else of Atomik's is."""
     for number in range(4):
@@ -91,3 +102,22 @@ def test_snakemake(kernel, user, place):
     second = subprocess.run([*command], cwd=place.peer, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr
     assert "Nothing to be done" in second.stdout + second.stderr
+
+
+def test_snakemake_replaces_a_folder(kernel, user, place):
+    """NFS can exchange no two folders: the old one is taken away, and nothing of it, nor of what was staged, is left."""
+    (place / "Snakefile").write_text(FOLDER)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "--latency-wait", "60"]
+    for text in ("1", "2"):
+        (place / "in").write_text(text)
+        done = subprocess.run([*command], cwd=place.path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "wrote directly" not in done.stderr
+        time.sleep(1.1)
+
+    made = {"part", "logs", ".snakemake_timestamp"}
+    assert set(os.listdir(place / "parts")) == made
+    assert [(place / name).read_text() for name in ("parts/part", "table", "table.idx")] == ["2"] * 3
+    assert os.readlink(place / "latest") == "parts"
+    left = {name for folder in (place.path, place / ".snakemake" / "atomik") for name in os.listdir(folder)}
+    assert not [name for name in left if "atomik-" in name]

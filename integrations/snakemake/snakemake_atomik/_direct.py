@@ -6,27 +6,28 @@ has the final path in its text. Such outputs are not staged. They are Snakemake'
 
 from __future__ import annotations
 
-import contextlib
 import dis
-import hashlib
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from types import CodeType
 from typing import Any, Final
 
 from snakemake.io import is_flagged  # type: ignore[import-untyped]
 
+from ._notes import Notes
+from ._stage import lies_in
+
 #: A command that asks for its outputs: ``{output}``, ``{output[0]}``, ``{output.bam}``.
-_ASKS: Final = re.compile(r"\{\s*output\b")
+_ASKS: Final = re.compile(r"(?<!\{)(?:\{\{)*\{\s*output\b")
+#: The shadow directories in which there are no links to the outputs, through which they could be written to.
+_HIDING: Final = ("minimal", "copy-minimal")
+#: Each place at which a command names outputs: all of them, or one by its name or number.
+_NAMED: Final = re.compile(r"(?<!\{)(?:\{\{)*\{\s*output\s*(?:\.\s*(\w+)|\[\s*(\w+)\s*\])?\s*[}:!]")
 #: A wildcard in the pattern of an output, with its constraint, in which braces may stand.
 _WILDCARD: Final = re.compile(r"\{\s*(\w+)\s*(?:,(?:[^{}]|\{\d+(?:,\d*)?\})*)?\}")
 #: What may not stand before and after a path in a command, if it is to be that path.
 _BEFORE, _AFTER = r"(?<![\w./-])(?:\./)?", r"(?![\w-]|\.\w)"
-
-#: Where it is noted which outputs their jobs have written to directly, beside Snakemake's own notes.
-_NOTES: Final = "atomik-direct"
 
 
 def reason(rule: Any, pattern: Any) -> str | None:
@@ -42,13 +43,48 @@ def reason(rule: Any, pattern: Any) -> str | None:
     if not asks:
         return "its code names no {output}, and so writes to the final path"
     if _is_named(str(pattern), text) or any(
-        is_flagged(other, "directory")
-        and str(pattern).startswith(f"{str(other).rstrip('/')}/")
-        and _is_named(str(other), text)
+        is_flagged(other, "directory") and lies_in(str(pattern), str(other)) and _is_named(str(other), text)
         for other in rule.output
     ):
         return "its code has the final path in its text; write {output} there"
+    if is_flagged(pattern, "directory"):
+        for other in rule.output:
+            if lies_in(str(other), str(pattern)) and reason(rule, other):
+                return "an output in it is not staged"
     return None
+
+
+def spares(rule: Any, pattern: Any, history: History, output: str) -> bool:
+    """Say whether a job leaves the old version of an output alone while it makes the new one.
+
+    So it does if it is told of another path, and goes there: as its code tells, or as the rule's jobs did before. Else the old
+    version has to go first, as without us: the job may append to it, or fail since it is there.
+
+    Args:
+        rule: its rule.
+        pattern: the output, as the rule has it.
+        history: where jobs made their outputs.
+        output: the output of this job.
+    """
+    if reason(rule, pattern) or history.is_direct(rule, output):
+        return False
+    if names_all(rule) or rule.shadow_depth in _HIDING:
+        return True
+    return not rule.shadow_depth and history.is_staged(rule)
+
+
+def names_all(rule: Any) -> bool:
+    """Say whether a rule's code tells that its outputs are made where it is told: a shell command that names each of them."""
+    if rule.shellcmd is None:
+        return False
+    named = {name or number for name, number in _NAMED.findall(rule.shellcmd)}
+    if "" in named:
+        return True
+    names = {str(number): {str(number)} for number in range(len(rule.output))}
+    for name, (begin, end) in rule.output._get_names():
+        for number in range(begin, begin + 1 if end is None else end):
+            names[str(number)].add(name)
+    return all(each & named for each in names.values())
 
 
 def _code(rule: Any) -> tuple[bool, str]:
@@ -103,28 +139,31 @@ def _searched(pattern: str) -> re.Pattern[str]:
     return re.compile(_BEFORE + "".join(literal) + re.escape(pattern[position:].rstrip("/")) + _AFTER)
 
 
-class Notes:
-    """Which outputs their jobs wrote to directly the last time, though nothing in their code told so: in files."""
+class History:
+    """Where jobs made their outputs the last time, though nothing in their code told it."""
 
     def __init__(self, persistence: Any) -> None:
-        self._folder = os.path.join(os.fspath(persistence.path), _NOTES)
+        self._direct = Notes(persistence, "atomik-direct")
+        self._staged = Notes(persistence, "atomik-staged")
 
-    def has(self, rule: Any, output: str) -> bool:
-        """Say whether there is a note."""
-        return os.path.exists(self._path(rule, output))
+    def is_direct(self, rule: Any, output: str) -> bool:
+        """Say whether this output was written to directly."""
+        return self._direct.read(f"{rule.name}\0{output}") is not None
 
-    def add(self, rule: Any, output: str) -> None:
-        """Make a note; a workflow that cannot be written to does without."""
-        with contextlib.suppress(OSError):
-            os.makedirs(self._folder, exist_ok=True)
-            with open(self._path(rule, output), "a", encoding="ascii"):
-                pass
+    def is_staged(self, rule: Any) -> bool:
+        """Say whether a job of this rule has made outputs where it was told."""
+        return self._staged.read(rule.name) is not None
 
-    def remove(self, rule: Any, output: str) -> None:
-        """Take a note back."""
-        with contextlib.suppress(OSError):
-            os.unlink(self._path(rule, output))
-
-    def _path(self, rule: Any, output: str) -> str:
-        name = hashlib.sha256(f"{rule.name}\0{output}".encode()).hexdigest()[:32]
-        return os.path.join(self._folder, name)
+    def add(self, rule: Any, outcomes: Mapping[Any, str]) -> None:
+        """Note where a job has made its outputs, in the words of :class:`atomik.StageReport`."""
+        for output, outcome in outcomes.items():
+            key = f"{rule.name}\0{output}"
+            if outcome == "direct":
+                self._direct.write(key, "")
+            else:
+                self._direct.remove(key)
+        found = set(outcomes.values())
+        if "direct" in found:
+            self._staged.remove(rule.name)
+        elif found == {"published"} and not names_all(rule) and not self.is_staged(rule):
+            self._staged.write(rule.name, "")

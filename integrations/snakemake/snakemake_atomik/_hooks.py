@@ -16,7 +16,6 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 from itertools import chain
 from pathlib import Path
 from types import CodeType
@@ -24,7 +23,6 @@ from typing import Any, Final, TypeAlias
 
 import snakemake  # type: ignore[import-untyped]
 from snakemake import api as _api  # noqa: F401 - first: whatever else comes first ends in an import circle
-from snakemake import persistence
 from snakemake.dag import DAG  # type: ignore[import-untyped]
 from snakemake.exceptions import RuleException, WorkflowError  # type: ignore[import-untyped]
 from snakemake.executors import local  # type: ignore[import-untyped]
@@ -37,19 +35,19 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor  # 
 
 from . import _direct, _job, _settings, _supported
 from ._flag import FLAG, is_atomic
-from ._sweep import sweep
+from ._stage import sweep
+from ._whole import Whole
 
 #: The parameters of `run_wrapper` that are used here.
 _CALL: Final = ("job_rule", "output", "wildcards", "log", "benchmark", "shadow_dir", "jobid", "edit_notebook")
 
 Wrapper: TypeAlias = "Callable[[Callable[..., Any], inspect.BoundArguments], Any]"
 
-#: Outputs of the job in hand that `update()` has not changed yet: Snakemake need not bring them back.
-_unchanged: ContextVar[frozenset[str]] = ContextVar("_unchanged", default=frozenset())
-
-
 #: The jobs of this process that run in a Snakemake of their own, which looks at their outputs itself; by their numbers.
 _spawned: set[Any] = set()
+
+#: Outputs that a job of an earlier run has left, and that may be partial.
+_partial: set[str] = set()
 
 #: The jobs of this process that have been prepared and not yet postprocessed, by their numbers.
 _running: dict[Any, Any] = {}
@@ -70,6 +68,12 @@ class Proxy:
     def __str__(self) -> str:
         return str(self._target)
 
+    def __hash__(self) -> int:
+        return hash(self._target)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._target == (other._target if isinstance(other, Proxy) else other))
+
 
 def install() -> None:
     """Wrap what has to be wrapped, once in a process; whatever others have wrapped stays wrapped by them.
@@ -87,7 +91,6 @@ def install() -> None:
     wrappings: list[tuple[Any, str, Wrapper, tuple[str, ...], bool, Callable[..., Any]]] = [
         (local, "run_wrapper", _run_wrapper, _CALL, False, local.Executor.run_single_job),
         (Job, "remove_existing_output", _remove_existing_output, ("self",), True, Job.prepare),
-        (Job, "cleanup", _cleanup, ("self",), True, Job.postprocess),
         (Job, "postprocess", _postprocess, ("self", "error"), True, GroupJob.postprocess),
         (DAG, "check_incomplete", _check_incomplete, ("self",), True, DAG.init),
         (Rule, "_set_inoutput_item", _set_inoutput_item, ("self", "item", "output"), False, Rule.set_output),
@@ -96,12 +99,9 @@ def install() -> None:
     ]
     for owner, name, _, parameters, is_coroutine, caller in wrappings:
         _check(owner, name, parameters, caller, is_coroutine=is_coroutine)
+    _check(Job, "cleanup", ("self",), Job.postprocess, is_coroutine=True)
     for owner, name, wrapper, _, _, _ in wrappings:
         _wrap(owner, name, wrapper)
-    # Snakemake before 9.2 takes no copy of what is updated, and has nothing to bring back.
-    for owner in vars(persistence).values():
-        if inspect.isclass(owner) and "restore_output" in vars(owner):
-            _wrap(owner, "restore_output", _restore_output)
     # Without it, a job that ends after an interrupt is run once more, and nothing is lost.
     if inspect.isfunction(getattr(local.Executor, "cancel", None)):
         _wrap(local.Executor, "cancel", _cancel)
@@ -169,6 +169,7 @@ def _run_wrapper(original: Callable[..., Any], bound: inspect.BoundArguments) ->
         wildcards=arguments["wildcards"],
         jobid=arguments["jobid"],
         shadow_dir=arguments["shadow_dir"],
+        logs=tuple(str(path) for path in (*arguments["log"], arguments["benchmark"]) if path is not None),
     )
 
     def rule(rename: Callable[[str], str]) -> None:
@@ -193,6 +194,8 @@ async def _remove_existing_output(original: Callable[..., Any], bound: inspect.B
     ]
     rule = Proxy(job.rule, output=[pattern for _, pattern in pairs])
     removed = [output for output, _ in pairs]
+    # Before Snakemake marks them as incomplete, which it does at once, and perhaps long before the job begins.
+    _whole(job).note_old([output for output in job.output if output not in removed])
     folders = tuple(f"{output}/" for output in job.output if is_flagged(output, "directory") and output not in removed)
     logs = [log for log in job.log if not log.startswith(folders)]  # an old one belongs to the old directory
     bound.arguments["self"] = Proxy(job, rule=rule, output=removed, log=logs)
@@ -200,10 +203,16 @@ async def _remove_existing_output(original: Callable[..., Any], bound: inspect.B
 
 
 def _is_replaced(job: Any, output: Any, pattern: Any) -> bool:
-    """Say whether what stands at an output will be replaced by what its job publishes."""
-    if not is_atomic(output) or _is_cached(job) or job.dag.workflow.execution_settings.edit_notebook:
+    """Say whether what stands at an output is whole, and will be replaced by what its job publishes."""
+    workflow = job.dag.workflow
+    if not is_atomic(output) or _is_cached(job) or workflow.execution_settings.edit_notebook:
         return False
-    if _direct.reason(job.rule, pattern) or _direct.Notes(job.dag.workflow.persistence).has(job.rule, str(output)):
+    if not workflow.is_main_process:
+        if not _whole(job).is_known(output):  # the main process has noted it if it is so
+            return False
+    elif str(output) in _partial or not _direct.spares(
+        job.rule, pattern, _direct.History(workflow.persistence), str(output)
+    ):
         return False
     if is_flagged(output, "directory"):
         return os.path.isdir(output) and not os.path.islink(output)
@@ -216,38 +225,49 @@ def _is_cached(job: Any) -> bool:
     return rules is not None and (job.rule.name in rules or bool(getattr(job.rule.ruleinfo, "cache", False)))
 
 
-async def _cleanup(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
-    """After a failure, leave what was there before: it is whole. What the job wrote to directly is not."""
-    job = bound.arguments["self"]
-    whole = _whole(job)
-    bound.arguments["self"] = Proxy(job, output=[output for output in job.output if output not in whole])
-    await original(*bound.args, **bound.kwargs)
-
-
-def _whole(job: Any) -> list[Any]:
-    """Return the outputs of a job at which nothing can be but what is whole."""
-    return [
-        output
-        for output, pattern in zip(job.output, job.rule.output, strict=True)
-        if is_atomic(output) and not _direct.reason(job.rule, pattern) and os.path.abspath(output) not in _job.tainted
-    ]
-
-
 async def _postprocess(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
-    """After a success, look whether the outputs were staged. After a failure, mark those that were left as incomplete."""
+    """After a success, look whether the outputs were staged. After a failure, leave those that are whole as they are.
+
+    They stay marked as incomplete, and what Snakemake has recorded of them stays that of the job that made them.
+    """
     job = bound.arguments["self"]
     _running.pop(job.jobid, None)
-    if not bound.arguments["error"]:
-        _verify(job)
-        await original(*bound.args, **bound.kwargs)
+    whole, workflow = _whole(job), job.dag.workflow
+    outputs = [output for output in job.output if is_atomic(output)]
+    if bound.arguments["error"]:
+        await _leave(original, bound, [output for output in outputs if whole.has(output)])
         return
-    ours = _whole(job)
-    token = _unchanged.set(frozenset(map(str, ours)))
+    _verify(job)
+    is_over = False
+    try:
+        await original(*bound.args, **bound.kwargs)
+        is_over = workflow.is_main_process and not workflow.remote_execution_settings.immediate_submit
+    finally:
+        if is_over:
+            whole.forget(outputs)
+        else:
+            whole.note(filter(whole.is_known, outputs))  # Snakemake has touched them
+
+
+async def _leave(original: Callable[..., Any], bound: inspect.BoundArguments, left: list[Any]) -> None:
+    job = bound.arguments["self"]
+    persistence = job.dag.workflow.persistence
+    for output in left:
+        if is_flagged(output, "update") and hasattr(persistence, "cleanup_backup"):  # from Snakemake 9.2 on
+            persistence.cleanup_backup(Path(output))
+    rest: Any = Proxy(job, output=[output for output in job.output if output not in left])
+    rest.cleanup = functools.partial(Job.cleanup, rest)  # not that of the job itself, which has all outputs
+    bound.arguments["self"] = rest
     try:
         await original(*bound.args, **bound.kwargs)
     finally:
-        _unchanged.reset(token)
-        _mark_incomplete(job, ours)
+        if left:
+            # Marked anew, the job is not taken for one that a cluster still runs.
+            persistence.started(Proxy(job, output=left))
+
+
+def _whole(job: Any) -> Whole:
+    return Whole(job.dag.workflow.persistence)
 
 
 def _verify(job: Any) -> None:
@@ -272,6 +292,7 @@ def _verify(job: Any) -> None:
         return
     past = [str(output) for output in job.output if is_atomic(output) and str(output) not in accounted]
     if past:
+        _whole(job).note(past)  # an error leaves them where they are
         _job.complain(
             f"Outputs of rule {job.rule.name} are to be atomic, but were made without being staged: {', '.join(past)}. Its "
             "job was not run by snakemake.executors.local.run_wrapper as snakemake_atomik has wrapped it: another package "
@@ -280,42 +301,34 @@ def _verify(job: Any) -> None:
         )
 
 
-def _mark_incomplete(job: Any, outputs: Iterable[Any]) -> None:
-    left = [output for output in outputs if os.path.lexists(output)]
-    if left:
-        job.dag.workflow.persistence.started(Proxy(job, output=left))
-
-
 async def _check_incomplete(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
     """Sweep at the start of a run; and run the jobs again whose outputs were left by one that failed or was killed.
 
-    Snakemake asks the user about files that may be partial. These are whole, but may be old.
+    Snakemake asks the user about files that may be partial, or is told to ignore that. These are whole, but may be old.
     """
     dag = bound.arguments["self"]
-    if dag.workflow.is_main_process and not dag.workflow.dryrun:
-        sweep(_settings.tmp_dir() or os.path.join(os.fspath(dag.workflow.persistence.path), "atomik"))
-    if dag.ignore_incomplete:
+    persistence = dag.workflow.persistence
+    if not dag.workflow.is_main_process:  # its job runs in any case
+        await original(*bound.args, **bound.kwargs)
         return
+    if not dag.workflow.dryrun:
+        sweep(_settings.tmp_dir() or os.path.join(os.fspath(persistence.path), "atomik"))
+    whole = Whole(persistence)
     incomplete = await dag.incomplete_files()
-    ours = [output for output in incomplete if is_atomic(output)]
+    ours = {output for output in incomplete if is_atomic(output) and whole.has(output)}
+    others = [output for output in incomplete if output not in ours]
     if ours:
-        logger.info(f"Old but whole, so that their jobs run again: {', '.join(ours)}")
+        logger.info(f"Old but whole, so that their jobs run again: {', '.join(sorted(ours))}")
         dag.forcefiles.update(ours)
+    _partial.update(map(str, others))
+    if not dag.workflow.dryrun:
+        whole.forget_many(output for job in dag.jobs for output in job.output if output not in ours)
 
-    async def others() -> list[Any]:
-        return [output for output in incomplete if output not in ours]
+    async def incomplete_files() -> list[Any]:
+        return others
 
-    bound.arguments["self"] = Proxy(dag, incomplete_files=others)
+    bound.arguments["self"] = Proxy(dag, incomplete_files=incomplete_files)
     await original(*bound.args, **bound.kwargs)
-
-
-def _restore_output(original: Callable[..., Any], bound: inspect.BoundArguments) -> bool:
-    """Bring nothing back to where nothing was changed: a reader would see it being written."""
-    store, path = bound.arguments["self"], bound.arguments["path"]
-    if str(path) in _unchanged.get():
-        store.cleanup_backup(path)
-        return True
-    return bool(original(*bound.args, **bound.kwargs))
 
 
 def _cancel(original: Callable[..., Any], bound: inspect.BoundArguments) -> None:
@@ -353,9 +366,12 @@ def _are_all_flagged(workflow: Any) -> bool:
 
 
 def _format_job_exec(original: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
-    """Note that a job, or each of a group, is about to run in a Snakemake of its own."""
+    """Note that a job, or each of a group, is about to run in a Snakemake of its own, and which outputs are whole until then."""
     job = bound.arguments["job"]
-    _spawned.update(each.jobid for each in (job.jobs if job.is_group() else [job]))
+    for each in job.jobs if job.is_group() else [job]:
+        _spawned.add(each.jobid)
+        pairs = zip(each.output, each.rule.output, strict=True)
+        _whole(each).note_old([output for output, pattern in pairs if _is_replaced(each, output, pattern)])
     return original(*bound.args, **bound.kwargs)
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-import atomik
-
-from . import _links, _settings
-from ._publish import publish
-from ._staging import Staging, is_special
-from ._sweep import sweep
+from . import _settings
+from ._stage import is_special, new_stage, shown, sweep
 
 T = TypeVar("T", bound="str | os.PathLike[str] | Sequence[str]")
 
@@ -34,33 +29,18 @@ def outputs(output: T) -> Iterator[T]:
 
     Raises:
         NothingStagedError: one of them was not made; none is published then.
-        OSError: what :func:`atomik.path` raises. What was made is kept then, and a note of the error says where.
+        OSError: what :meth:`atomik.Stage.open` and :meth:`atomik.Stage.publish` raise. What was made is kept then, and the
+            error says where.
 
-    An exception in the block discards all of them, and is raised unchanged.
+    An exception in the block discards all of them, and is raised unchanged. What is made beside them is published with them.
     """
-    chosen = _settings.tmp_dir()
-    base = chosen or os.path.join(os.getcwd(), ".snakemake", "atomik")
+    base = _settings.tmp_dir() or os.path.join(os.getcwd(), ".snakemake", "atomik")
     sweep(base)
     paths = [str(output)] if isinstance(output, str | os.PathLike) else [str(path) for path in output]
-    with Staging(base, chosen=chosen is not None) as staging:
-        shown = {
-            path: path if is_special(path) else staging.add(path, folder=None, absolute=False).shown
-            for path in sorted(paths)  # a directory comes before what lies in it
-        }
-        yield _replaced(output, shown)
-        made = list(staging.outputs.values())
-        missing = [staged for staged in made if not os.path.lexists(staged.path)]
-        if missing:
-            listed = ", ".join(f"{staged.output!r} (at {staged.shown!r})" for staged in missing)
-            msg = f"Nothing is published, since not every output was made at its staged path; missing: {listed}"
-            raise atomik.NothingStagedError(errno.ENOENT, msg, missing[0].output)
-        _links.repair(made)
-        try:
-            publish(made, timestamps=False)
-        except Exception as error:
-            if kept := staging.keep():
-                error.add_note(f"What was made is kept in {', '.join(kept)}.")
-            raise
+    staged = [path for path in dict.fromkeys(paths) if not is_special(path)]
+    with new_stage(staged, base) as stage:
+        names = {path: shown(stage, path) if path in staged else path for path in paths}
+        yield _replaced(output, names)
 
 
 def _replaced(output: T, shown: dict[str, str]) -> T:
