@@ -705,7 +705,8 @@ class Stage(JointBlock):
 
         Args:
             warn: log which destinations a program wrote to itself. False: the caller says it, from `report`.
-            keep_replaced: those of `extras` that are not to be lost: what stands there is kept beside what replaces it.
+            keep_replaced: those of `extras` that are not to be lost: what stands there, or in a folder that stands there by now, is
+                kept beside what replaces it.
 
         Raises:
             NothingStagedError: an output was not made, neither at its staged path nor at its destination; the message names
@@ -730,9 +731,9 @@ class Stage(JointBlock):
             extras += self._adopt_extras()
             to_keep = {os.path.abspath(os.fsdecode(path)) for path in keep_replaced}
             for extra in extras:
-                path = extra.destination.path
-                if os.path.abspath(path) in to_keep and (where := _keep_old_beside(extra)):
-                    kept_extras[path] = where
+                path = os.path.abspath(extra.destination.path)
+                if any(paths.is_in(path, each) for each in to_keep) and (where := _keep_old_beside(extra)):
+                    kept_extras[extra.destination.path] = where
             members.update(dict.fromkeys(extras))
             for entry, member in members.items():
                 self._transaction.complete(entry, member)

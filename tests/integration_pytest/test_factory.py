@@ -12,7 +12,8 @@ import pytest
 
 import atomik
 from pytest_atomik._build_lock import BuildLock, wait
-from support.pytest_runs import Project, wait_until
+from support.pytest_runs import Project
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from pytest_atomik._build_lock import BuildLock
-from support.pytest_runs import Project, wait_until
+from support.pytest_runs import Project
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from integration_snakemake.whole import RULES, Reader, look
 from integration_snakemake.workflows import Workflow, need_package
 from support.needs import need_tool
+from support.waiting import wait_until
 from support.watch import litter
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -65,10 +65,7 @@ def running(flow: Workflow) -> list[int]:
 
 def wait_for_staging(flow: Workflow) -> None:
     """Wait until a job has staged something."""
-    deadline = time.monotonic() + 120
-    while not flow.staged():
-        assert time.monotonic() < deadline, "no job has staged anything"
-        time.sleep(0.05)
+    wait_until(flow.staged, "the staging of a job")
 
 
 def test_jobs_and_the_main_process_are_killed_and_no_output_is_ever_partial(workflow):
@@ -116,7 +113,4 @@ def logs(flow: Workflow) -> str:
 
 def wait_for_jobs(flow: Workflow) -> None:
     """Wait until no job runs any more, be it one that nobody waits for."""
-    deadline = time.monotonic() + 120
-    while running(flow):
-        assert time.monotonic() < deadline, "a job does not end"
-        time.sleep(0.1)
+    wait_until(lambda: not running(flow), "the end of all jobs")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 
 import pytest
 
 from integration_snakemake.workflows import NEWEST, OLDEST
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -228,10 +228,8 @@ def test_a_job_that_ends_after_an_interrupt_is_complete(workflow):
                 open(output[0], "w").close()
     """)
     process = workflow.start()
-    deadline = time.monotonic() + 120
-    while not ((workflow / "shell.started").exists() and (workflow / "run.started").exists()):
-        assert time.monotonic() < deadline, "the jobs have not started"
-        time.sleep(0.05)
+    started = [workflow / "shell.started", workflow / "run.started"]
+    wait_until(lambda: all(path.exists() for path in started), "the start of both jobs")
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=240)
     assert 1 == process.returncode, out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import sqlite3
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from integration_snakemake.workflows import NEWEST, OLDEST
+from integration_snakemake.workflows import NEWEST, OLDEST, PATIENCE
 from support.needs import need_root, need_tool
+from support.waiting import wait_until
 from support.watch import litter
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -367,6 +369,44 @@ def test_what_several_jobs_make_beside_their_outputs(workflow):
     out = workflow.run(fails=True, ATOMIK_SNAKEMAKE_STRICT="1").out
     assert "This is an error, since the settings of snakemake_atomik are strict." in out
     assert "is kept in" in out
+
+
+def _waiting(lock: Path) -> int:
+    """Return how many wait for the lock of a file (proc_locks(5))."""
+    inode = f":{lock.stat().st_ino} "
+    return sum("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["history", "$(basename {output})"])
+@pytest.mark.leaves_litter
+def test_jobs_that_make_the_same_folder_at_once(workflow, name):
+    """Both find no folder there when they end: each file that both have made is kept, and a folder that both made is no loss."""
+    workflow.write(f"""
+        from snakemake_atomik import atomic
+
+        rule all:
+            input: "out/a", "out/b"
+
+        rule make:
+            output: atomic("out/{{name}}")
+            shell: "touch {{output}}; made=$(dirname {{output}})/made; mkdir $made; echo {{wildcards.name}} >$made/{name}"
+    """)
+    lock = workflow.write("", ".snakemake/atomik-beside/lock")
+    with lock.open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        process = workflow.start()
+        wait_until(lambda: _waiting(lock) == 2, "the wait of both jobs for their turn")
+    out, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0, out
+    made = list((workflow / "out/made").iterdir())
+    assert {"a\n", "b\n"} == {path.read_text() for path in made}
+    kept = [path for path in made if path.name.startswith("atomik-kept-")]
+    assert len(kept) == (name == "history")
+    assert ("that another job has made, too" in out) == bool(kept)
+    if kept:
+        assert "that another job has made, too: out/made/history." in out
+        assert f"What another job had made at {workflow / 'out/made/history'} is kept as {kept[0]}." in out
 
 
 def test_a_link_to_what_was_made_beside_it(workflow):

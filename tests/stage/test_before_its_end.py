@@ -232,6 +232,24 @@ def test_where_a_linked_directory_is_staged(tmp_path, root):
     assert {(tmp_path / "results" / name).read_text() for name in names} == {"new"}
 
 
+@pytest.mark.leaves_litter
+def test_what_is_in_a_folder_that_was_not_there_yet_is_kept_too(tmp_path):
+    """The folder was to be published as a whole when it was asked for: a rival makes it, and loses nothing."""
+    out = atomik.stage([tmp_path / "a"]).open()
+    out[0].write_text("new")
+    (out[0].parent / "logs" / "inner").mkdir(parents=True)
+    (out[0].parent / "logs" / "inner" / "log").write_text("new")
+    asked = out.extras()
+    (tmp_path / "logs" / "inner").mkdir(parents=True)
+    (tmp_path / "logs" / "inner" / "log").write_text("a rival's")
+    out.publish(keep_replaced=asked)
+
+    assert asked == [tmp_path / "logs"]
+    [(path, kept)] = out.report.kept_extras.items()
+    assert path == tmp_path / "logs" / "inner" / "log"
+    assert (path.read_text(), kept.read_text()) == ("new", "a rival's")
+
+
 @pytest.mark.parametrize("root", [False, True])
 def test_what_extras_replace(tmp_path, root):
     """What stands where they will be is told, and kept beside them if that is asked for; folders are merged, and replace nothing."""

@@ -6,8 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,11 +83,3 @@ class Project:
         """What its tests have written to a file, a line each."""
         path = self.path / name
         return path.read_text().splitlines() if path.exists() else []
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout: float = 60) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
-        time.sleep(0.01)

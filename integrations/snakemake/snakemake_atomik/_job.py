@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
@@ -162,10 +161,9 @@ class _Job:
         try:
             if self._call.shadow_dir is not None:
                 self._drop_hidden(self._call.shadow_dir)
-            extras = stage.extras()
             self._whole.note_next({output: os.fspath(stage[output]) for output in self._chosen})
-            with self._makers.turn() if extras else contextlib.nullcontext():
-                stage.publish(warn=False, keep_replaced=self._find_shared(extras))
+            with self._makers.turn() if stage.extras() else contextlib.nullcontext():
+                stage.publish(warn=False, keep_replaced=self._find_shared())
                 self._makers.add(self._name, map(str, stage.report.extras))
             self._whole.note(self._chosen)
         except StrictError:
@@ -320,16 +318,16 @@ class _Job:
         """What the job is called, in a later run, too."""
         return f"{self._call.rule.name}: {', '.join(self._patterns)}"
 
-    def _find_shared(self, extras: Sequence[Path]) -> list[str]:
+    def _find_shared(self) -> list[str]:
         """Return what the job has made beside its outputs, and another one before it, without seeing that.
 
-        Args:
-            extras: where what it has made is to be.
+        It is this job's turn: a folder that both have made is there by now, and only what is in it is looked at.
 
         Raises:
             WorkflowError: there is some, and the settings are strict; nothing is published, and what was staged is kept.
         """
-        shared = [path for path in map(os.fspath, extras) if os.path.lexists(path) and self._is_anothers(path)]
+        replaced = filter(os.path.lexists, map(os.fspath, self._stage.extras()))
+        shared = list(filter(self._is_anothers, replaced))
         if shared:
             self._complain(
                 "another job has made the same",
