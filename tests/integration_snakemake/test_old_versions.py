@@ -139,6 +139,29 @@ def test_a_note_does_not_outlive_what_it_is_about(workflow, between):
     assert "between" == old(workflow)
 
 
+def test_a_rule_without_a_name_is_not_taken_for_another(workflow):
+    """It has the number that another one had, whose jobs are known to be staged; its own appends to its final path."""
+    staged = """
+        from snakemake_atomik import atomic
+
+        rule:
+            output: atomic("results/b")
+            script: "staged.py"
+    """
+    workflow.write("open(snakemake.output[0], 'w').write('1')", "staged.py")
+    workflow.write("open('results/a', 'a').write('2')", "direct.py")
+    workflow.write("1", "results/a")
+    workflow.write(staged)
+    workflow.run("results/b")
+    workflow.write(
+        staged.replace(
+            "rule:", "rule:\n            output: atomic('results/a')\n            script: 'direct.py'\n\n        rule:"
+        )
+    )
+    workflow.run("--force", "results/a")
+    assert "2" == old(workflow)
+
+
 def test_a_script_that_begins_to_write_directly(workflow):
     """Of a rule that is known to be staged, only the first job finds an old output to append to, and that is said."""
     workflow.write("""

@@ -152,7 +152,7 @@ class History:
 
     def is_staged(self, rule: Any) -> bool:
         """Say whether a job of this rule has made outputs where it was told."""
-        return self._staged.read(rule.name) is not None
+        return self._staged.read(_known_as(rule)) is not None
 
     def add(self, rule: Any, outcomes: Mapping[Any, str]) -> None:
         """Note where a job has made its outputs, in the words of :class:`atomik.StageReport`."""
@@ -164,6 +164,11 @@ class History:
                 self._direct.remove(key)
         found = set(outcomes.values())
         if "direct" in found:
-            self._staged.remove(rule.name)
+            self._staged.remove(_known_as(rule))
         elif found == {"published"} and not names_all(rule) and not self.is_staged(rule):
-            self._staged.write(rule.name, "")
+            self._staged.write(_known_as(rule), "")
+
+
+def _known_as(rule: Any) -> str:
+    """Return a name for a rule that no other has: one without a name has a number for it, which another may have in the next run."""
+    return "\0".join([rule.name, *map(str, rule.output)])
