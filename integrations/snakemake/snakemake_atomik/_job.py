@@ -162,9 +162,12 @@ class _Job:
             if self._call.shadow_dir is not None:
                 self._drop_hidden(self._call.shadow_dir)
             self._whole.note_next({output: os.fspath(stage[output]) for output in self._chosen})
-            with self._makers.turn() if stage.extras() else contextlib.nullcontext():
-                stage.publish(warn=False, keep_replaced=self._find_shared())
-                self._makers.add(self._name, map(str, stage.report.extras))
+            if stage.extras():
+                with self._makers.turn():
+                    stage.publish(warn=False, keep_replaced=self._find_shared())
+                    self._makers.add(self._name, map(str, stage.report.extras))
+            else:
+                stage.publish(warn=False)
             self._whole.note(self._chosen)
         except StrictError:
             raise

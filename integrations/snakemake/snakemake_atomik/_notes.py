@@ -69,11 +69,12 @@ class Notes:
 
     def remove_many(self, keys: Iterable[str]) -> None:
         """Take notes back, of which most have not been made."""
+        there = set(map(os.path.basename, _unwritten))
         with contextlib.suppress(OSError):
-            there = {*os.listdir(self.folder), *map(os.path.basename, _unwritten)}
-            for key in keys:
-                if os.path.basename(self._path(key)) in there:
-                    self.remove(key)
+            there.update(os.listdir(self.folder))
+        for key in keys if there else ():
+            if os.path.basename(self._path(key)) in there:
+                self.remove(key)
 
     def _path(self, key: str) -> str:
         return os.path.join(self.folder, hashlib.sha256(os.fsencode(key)).hexdigest()[:32])

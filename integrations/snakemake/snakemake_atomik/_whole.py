@@ -24,20 +24,20 @@ class Whole:
     def note_old(self, outputs: Iterable[str]) -> None:
         """Note what stands there before a job that makes a new version elsewhere."""
         for output in outputs:
-            if identity := _identity(output):
+            # That of a folder has to be newer than the folders that Snakemake makes in it.
+            if (identity := _identity(output)) and (os.path.isdir(output) or self._read(output) != [identity + _OLD]):
                 self._notes.write(_key(output), identity + _OLD)
 
     def note_next(self, staged: Mapping[str, str]) -> None:
         """Note, too, what is about to be published there; it is at the staged path still."""
         for output, path in staged.items():
             if identity := _identity(path):
-                key = _key(output)
-                self._notes.write(key, "\n".join(filter(None, [self._notes.read(key), identity])))
+                self._notes.write(_key(output), "\n".join([*self._read(output), identity]))
 
     def note(self, outputs: Iterable[str]) -> None:
         """Note what stands there, which nobody works on any more."""
         for output in outputs:
-            if identity := _identity(output):
+            if (identity := _identity(output)) and identity not in self._read(output):
                 self._notes.write(_key(output), identity)
 
     def forget(self, outputs: Iterable[str]) -> None:
@@ -55,11 +55,14 @@ class Whole:
 
     def has(self, output: str) -> bool:
         """Say whether what stands there was noted, and has not been changed since."""
-        key, identity = _key(output), _identity(output)
-        noted = (self._notes.read(key) or "").splitlines()
+        identity, noted = _identity(output), self._read(output)
         if identity is None or identity in noted:
             return identity is not None
-        return identity + _OLD in noted and not _has_changed(output, self._notes.written_at(key))
+        return identity + _OLD in noted and not _has_changed(output, self._notes.written_at(_key(output)))
+
+    def _read(self, output: str) -> list[str]:
+        """Return the versions that are noted."""
+        return (self._notes.read(_key(output)) or "").splitlines()
 
 
 def _key(output: str) -> str:
