@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from integration_snakemake.workflows import Workflow, need_package
+from integration_snakemake.workflows import NEWEST, OLDEST, Workflow, need_package
 from support.needs import need_root
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -117,6 +117,40 @@ def test_what_was_published_stays_if_snakemake_then_finds_fault(workflow):
     workflow.write("new", "version")
     workflow.run(fails=True)
     assert "new" == old(workflow)
+
+
+@pytest.mark.parametrize("any_workflow", [NEWEST, OLDEST], indirect=True)
+def test_a_run_killed_after_snakemake_has_touched_a_new_version(any_workflow):
+    """Published, of the time of now, and not yet recorded as complete: the next run asks nobody, and makes it anew."""
+    flow = any_workflow
+    flow.write("""
+        import os
+        from snakemake_atomik import atomic
+
+        onstart:
+            if os.path.exists("kill"):
+                type(workflow.persistence).finished = lambda *_: os.kill(os.getpid(), 9)
+
+        rule all:
+            input: "results/a", "results/d"
+
+        rule a:
+            output: atomic("results/a")
+            shell: "cat version > {output}"
+
+        rule d:
+            output: atomic(directory("results/d"))
+            shell: "mkdir {output}; cat version > {output}/f"
+    """)
+    flow.write("old", "version")
+    flow.write("", "kill")
+    for made in ("results/a", "results/d"):
+        flow.run("--nolock", made, fails=True)
+        assert (flow / made).exists()
+    (flow / "kill").unlink()
+    flow.write("new", "version")
+    assert "Old but whole, so that their jobs run again: results/a, results/d" in flow.run("--nolock").out
+    assert "new" == (flow / "results/a").read_text() == (flow / "results/d/f").read_text()
 
 
 @pytest.mark.parametrize("between", ["plain", "--cleanup-metadata"])

@@ -238,15 +238,9 @@ async def _postprocess(original: Callable[..., Any], bound: inspect.BoundArgumen
         await _leave(original, bound, [output for output in outputs if whole.has(output)])
         return
     _verify(job)
-    is_over = False
-    try:
-        await original(*bound.args, **bound.kwargs)
-        is_over = workflow.is_main_process and not workflow.remote_execution_settings.immediate_submit
-    finally:
-        if is_over:
-            whole.forget(outputs)
-        else:
-            whole.note(filter(whole.is_known, outputs))  # Snakemake has touched them
+    await original(*bound.args, **bound.kwargs)
+    if workflow.is_main_process and not workflow.remote_execution_settings.immediate_submit:
+        whole.forget(outputs)
 
 
 async def _leave(original: Callable[..., Any], bound: inspect.BoundArguments, left: list[Any]) -> None:

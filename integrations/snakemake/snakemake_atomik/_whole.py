@@ -6,13 +6,11 @@ A note counts for as long as Snakemake has the output marked as incomplete.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from ._notes import Notes
-
-#: What is added to the note of a version that its job must not change.
-_OLD: Final = " old"
 
 
 class Whole:
@@ -25,20 +23,20 @@ class Whole:
         """Note what stands there before a job that makes a new version elsewhere."""
         for output in outputs:
             # That of a folder has to be newer than the folders that Snakemake makes in it.
-            if (identity := _identity(output)) and (os.path.isdir(output) or self._read(output) != [identity + _OLD]):
-                self._notes.write(_key(output), identity + _OLD)
+            if (old := _old_version(output)) and (os.path.isdir(output) or self._read(output) != [old]):
+                self._notes.write(_key(output), old)
 
     def note_next(self, staged: Mapping[str, str]) -> None:
         """Note, too, what is about to be published there; it is at the staged path still."""
         for output, path in staged.items():
-            if identity := _identity(path):
-                self._notes.write(_key(output), "\n".join([*self._read(output), identity]))
+            if version := _version(path):
+                self._notes.write(_key(output), "\n".join([*self._read(output), version]))
 
     def note(self, outputs: Iterable[str]) -> None:
         """Note what stands there, which nobody works on any more."""
         for output in outputs:
-            if (identity := _identity(output)) and identity not in self._read(output):
-                self._notes.write(_key(output), identity)
+            if (version := _version(output)) and version not in self._read(output):
+                self._notes.write(_key(output), version)
 
     def forget(self, outputs: Iterable[str]) -> None:
         """Take notes back."""
@@ -55,10 +53,10 @@ class Whole:
 
     def has(self, output: str) -> bool:
         """Say whether what stands there was noted, and has not been changed since."""
-        identity, noted = _identity(output), self._read(output)
-        if identity is None or identity in noted:
-            return identity is not None
-        return identity + _OLD in noted and not _has_changed(output, self._notes.written_at(_key(output)))
+        noted = self._read(output)
+        if _version(output) in noted:
+            return True
+        return _old_version(output) in noted and not _has_changed(output, self._notes.written_at(_key(output)))
 
     def _read(self, output: str) -> list[str]:
         """Return the versions that are noted."""
@@ -76,12 +74,21 @@ def _status(path: str) -> os.stat_result | None:
         return None
 
 
-def _identity(path: str) -> str | None:
+def _version(path: str) -> str | None:
+    """Return what tells a version from others, though Snakemake gives a file the time of now when its job has ended.
+
+    Not the device: on NFS it has another number on every machine.
+    """
     status = _status(path)
     if status is None:
         return None
-    # Not the device: on NFS it has another number on every machine.
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_ino} {status.st_size}" + (f" {status.st_mtime_ns}" if stat.S_ISDIR(status.st_mode) else "")
+
+
+def _old_version(path: str) -> str | None:
+    """Return the same of one that its job must not change."""
+    status = _status(path)
+    return None if status is None else f"{status.st_ino} {status.st_size} {status.st_mtime_ns} old"
 
 
 def _has_changed(folder: str, since: int) -> bool:
