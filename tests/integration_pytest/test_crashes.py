@@ -284,6 +284,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize(("func", "least"), FUNCTIONS.items(), ids=lambda f: getattr(f, "__name__", ""))
 @pytest.mark.parametrize("power_cuts", [False, True], ids=["kills", "power cuts"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking with threads: xdist has one
 def test_every_way_to_write_is_seen_and_undone(atomic_tmp, tmp_path_factory, func, least, power_cuts):
     """The last state is what the function leaves when nothing is in its way; afterwards all is as it was."""
     direct = tmp_path_factory.mktemp("direct")
