@@ -348,9 +348,8 @@ class Transaction:
             sync=asked.sync,
             tmp_dir=asked.tmp_dir,
             parents=asked.parents,
-            follow_symlinks=not stat.S_ISLNK(
-                mode
-            ),  # what is made takes the place of a link, and what is written goes through it
+            # A link that was made takes the place of a link; what was written goes through it.
+            follow_symlinks=not stat.S_ISLNK(mode),
             inherit=asked.inherit,
             allow_gap=asked.allow_gap,
         )

@@ -13,6 +13,7 @@ import pytest
 from atomik._command import _tasks
 from atomik._command._prove import prove
 from command.cli import atomik, complaint, start
+from support.waiting import wait_until
 
 SLOWEST = 240
 
@@ -153,7 +154,4 @@ def test_peer_alone(here):
 
 
 def _wait_for_folder(directory: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not os.listdir(directory):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: os.listdir(directory), "the first entry", timeout=20)

@@ -29,6 +29,7 @@ import atomik
 from pytest_atomik import AtomicTmp, Crash
 from support.needs import need_root
 from support.processes import NOBODY
+from support.waiting import wait_until
 
 Failed = pytest.fail.Exception
 
@@ -469,10 +470,8 @@ def test_processes_that_it_has_started_die_with_it(atomic_tmp, detached, orphane
             process.wait()
 
     pids = [(atomic_tmp / "pid").read_text() for crash in atomic_tmp.crashes(func) if crash.step == "the end"]
-    deadline = time.monotonic() + 60
-    while is_alive(pids[0]) and time.monotonic() < deadline:
-        time.sleep(0.01)  # killed, and soon reaped by whoever inherits it
-    assert not is_alive(pids[0])
+    # Killed, and soon reaped by whoever inherits it.
+    wait_until(lambda: not is_alive(pids[0]), "the end of the process", timeout=60)
 
 
 def is_alive(pid):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 import atomik
+from support.waiting import wait_until
 
 Failed = pytest.fail.Exception
 STEPS = ["opened", "sealed", "synced", "published", "durable", "tidied"]
@@ -180,10 +180,8 @@ def test_processes_that_it_has_started_die_with_it(atomic_tmp):
 
     for _ in atomic_tmp.crashes(func, engine="publications"):
         pid = (atomic_tmp / "pid").read_text()
-        deadline = time.monotonic() + 60
-        while _is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.01)  # killed, and soon reaped by whoever inherits it
-        assert not _is_alive(pid)
+        # Killed, and soon reaped by whoever inherits it.
+        wait_until(lambda pid=pid: not _is_alive(pid), "the end of the process", timeout=60)
 
 
 def _is_alive(pid):
